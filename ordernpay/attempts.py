@@ -1,0 +1,127 @@
+"""One try at a command: what a session is handed, and what its callers wait for."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import anyio
+from attrs import define, field, frozen
+
+from ordernpay.clock import Clock
+from ordernpay.commands import Command
+from ordernpay.journal import Journal, Row
+from ordernpay.outcomes import Outcome, State
+
+
+@frozen
+class Answer:
+    """What a call is answered with: an outcome, or that the command is durable and goes on."""
+
+    command_id: str
+    session: str
+    state: State
+    outcome: Outcome | None
+
+
+class Stopwatch:
+    """Where the time of one command goes, in seconds: waiting for the journal, waiting for the vendor, and in all."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.now()
+        self._journal = 0.0
+        self._sent: float | None = None
+        self._wire: float | None = None
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Waiting for something to be durable, for as long as it is entered."""
+        began = self._clock.now()
+        try:
+            yield
+        finally:
+            self._journal += self._clock.now() - began
+
+    def sent(self) -> None:
+        """Bytes may go out from here on; what the journal takes meanwhile is not the vendor's."""
+        if self._sent is None:
+            self._sent = self._clock.now() - self._journal
+
+    def answered(self) -> None:
+        """The vendor answered, or it is no longer waited for."""
+        if self._sent is not None:
+            self._wire = self._clock.now() - self._journal - self._sent
+
+    def stages(self) -> dict[str, float]:
+        """What each stage took until now: `whole`, `journal`, and `wire` where anything was sent."""
+        stages = {"whole": self._clock.now() - self._began, "journal": self._journal}
+        return stages if self._wire is None else stages | {"wire": self._wire}
+
+
+@define(eq=False)
+class Running:
+    """A command under way, and where its callers wait for it."""
+
+    command: Command
+    watch: Stopwatch
+    done: anyio.Event = field(factory=anyio.Event)
+    outcome: Outcome | None = None
+    scope: anyio.CancelScope | None = None
+    knowingly: bool = False
+
+
+class JournaledAttempt:
+    """A journaled command's try; see `vendors.protocol.Attempt`."""
+
+    def __init__(
+        self, journal: Journal, clock: Clock, row: Row, deadline: float, watch: Stopwatch, *, knowingly: bool
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._row = row
+        self._watch = watch
+        self._marked = row.state == "sent"
+        self.deadline = deadline
+        self.sent_before = row.state == "sent"
+        self.knowingly = knowingly
+        self.remembered: Mapping[str, str] = row.vendor_ids
+
+    async def sending(self) -> None:
+        if not self._marked:
+            with self._watch.writing():
+                await self._journal.mark_sent(self._row.command_id, self._clock.wall())
+            self._marked = True
+        self._watch.sent()
+
+    async def remember(self, **vendor_ids: str) -> None:
+        with self._watch.writing():
+            await self._journal.remember(self._row.command_id, vendor_ids)
+
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        return await self._journal.recall(self._row.session, name, value)
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether bytes may have gone out, in this try or before."""
+        return self.sent_before or self._marked
+
+
+class ReadAttempt:
+    """A try at a command without effect: nothing to write down."""
+
+    sent_before = False
+    knowingly = False
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.remembered: Mapping[str, str] = {}
+
+    async def sending(self) -> None:
+        """Nothing to write down."""
+
+    async def remember(self, **_: str) -> None:
+        """Nothing to write down."""
+
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        """Nothing to look up."""
+        del name, value
+        return {}

@@ -1,0 +1,50 @@
+"""``ordernpay check``: what is wrong or doubtful in a configuration."""
+
+import click
+
+from ordernpay.cli.configuration import EXIT_CONFIG, config_option, read_config
+from ordernpay.cli.terminal import print_json
+from ordernpay.config import ConfigError, config_path, doubts
+from ordernpay.conversion import Fault
+from ordernpay.jsontext import JsonValue
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="For programs: {file, ok, faults, doubts}.")
+@click.pass_context
+def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
+    """Read the configuration and say what is wrong or doubtful, without starting anything.
+
+    Every fault ends with exit status 78; doubts alone are no fault.
+    """
+    path = config_path(config)
+    faults: list[Fault] = []
+    doubtful: list[Fault] = []
+    try:
+        doubtful = doubts(read_config(path))
+    except ConfigError as error:
+        faults = error.faults
+    if as_json:
+        print_json({"file": str(path), "ok": not faults, "faults": _json(faults), "doubts": _json(doubtful)})
+    else:
+        for fault in faults:
+            click.echo(_line(str(path), "", fault))
+        for doubt in doubtful:
+            click.echo(_line(str(path), "doubtful: ", doubt))
+        click.echo(f"{path}: {_count(len(faults), 'fault')}" if faults else f"{path}: ok")
+    if faults:
+        ctx.exit(EXIT_CONFIG)
+
+
+def _line(file: str, label: str, fault: Fault) -> str:
+    place = f"{fault.path}: " if fault.path else ""
+    return f"{file}: {label}{place}{fault.message}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _json(faults: list[Fault]) -> list[JsonValue]:
+    return [fault.as_json() for fault in faults]

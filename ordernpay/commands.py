@@ -1,0 +1,222 @@
+"""The commands of the contract (section 2): their own params, the common ones, and what each promises."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import attrs
+from attrs import field, frozen
+
+from ordernpay.conversion import Fault, Faults, structure, unstructure
+from ordernpay.jsontext import JsonObject
+from ordernpay.orders import (
+    Adjustment,
+    Covers,
+    Identifier,
+    Line,
+    Notes,
+    NotNegative,
+    Order,
+    OrderStatus,
+    Payment,
+    Prices,
+    Reference,
+)
+from ordernpay.rules import FreeObject, Seconds, Text
+
+Key = Annotated[str, Text(1, 128)]
+Timeout = Annotated[float, Seconds(0.1, 600)]
+Pin = Annotated[str, Text(1, 36, secret=True)]
+Reason = Annotated[str, Text(1, 10_000)]
+
+
+@frozen
+class QuoteOrder:
+    """Price an order without placing it."""
+
+    order: Order
+
+
+@frozen
+class CreateOrder:
+    """Place an order, or a quote that the vendor keeps."""
+
+    order: Order | None = None
+    quote_id: Identifier | None = None
+
+
+@frozen
+class UpdateOrder:
+    """Add to an order that stands; covers alone replaces."""
+
+    order_id: Identifier
+    lines: tuple[Line, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+    notes: Notes = ()
+    service_charge: NotNegative | None = None
+    covers: Covers | None = None
+    prices: Prices = "pos"
+    reference: Reference | None = None
+
+
+@frozen
+class CancelOrder:
+    """Withdraw an order."""
+
+    order_id: Identifier
+    reason: Reason
+
+
+@frozen
+class GetOrder:
+    """Read one order."""
+
+    order_id: Identifier
+
+
+@frozen
+class ListOrders:
+    """Read the orders that the vendor lists."""
+
+    table: Identifier | None = None
+    mine: bool = False
+    status: OrderStatus | None = None
+
+
+@frozen
+class CreatePayment:
+    """Tell the vendor of money taken for an order."""
+
+    order_id: Identifier
+    payment: Payment
+
+
+@frozen
+class LookUpUser:
+    """Find a member of staff by PIN. The PIN is written nowhere."""
+
+    pin: Pin = field(repr=False)
+
+
+@frozen
+class GetMenu:
+    """Read the vendor's menu."""
+
+
+@frozen
+class VendorRequest:
+    """Send a request in the vendor's own words; its shape is that vendor's (README)."""
+
+    request: FreeObject = field(repr=False)
+
+
+@frozen
+class CommandType:
+    """What one method takes and promises. A command that `changes` something is journaled."""
+
+    method: str
+    params: type[Any]
+    changes: bool
+    admin: bool = False
+
+
+COMMANDS: Final[Mapping[str, CommandType]] = {
+    entry.method: entry
+    for entry in (
+        CommandType("order.quote", QuoteOrder, changes=False),
+        CommandType("order.create", CreateOrder, changes=True),
+        CommandType("order.update", UpdateOrder, changes=True),
+        CommandType("order.cancel", CancelOrder, changes=True),
+        CommandType("order.get", GetOrder, changes=False),
+        CommandType("order.list", ListOrders, changes=False),
+        CommandType("payment.create", CreatePayment, changes=True),
+        CommandType("user.lookup", LookUpUser, changes=False),
+        CommandType("menu.get", GetMenu, changes=False),
+        CommandType("vendor.request", VendorRequest, changes=True, admin=True),
+    )
+}
+
+
+@frozen
+class Common:
+    """The params that every vendor command takes besides its own. `timeout` is in seconds."""
+
+    session: Annotated[str, Text(1, 64)] | None = None
+    idempotency_key: Key | None = None
+    timeout: Timeout = 30.0
+    when_offline: Literal["wait", "fail"] = "wait"
+    wait: bool = True
+    options: FreeObject = field(factory=dict, repr=False)
+
+
+@frozen
+class Command:
+    """One thing a kiosk asks of a session, checked."""
+
+    id: str
+    session: str
+    method: str
+    params: Any
+    options: JsonObject = field(repr=False)
+    key: str
+    timeout: float
+    when_offline: Literal["wait", "fail"] = "wait"
+
+    @property
+    def type(self) -> CommandType:
+        """What the method takes and promises."""
+        return COMMANDS[self.method]
+
+    def content(self) -> JsonObject:
+        """What must be the same for two calls to be the same command."""
+        return {"method": self.method, "params": unstructure(self.params), "options": self.options}
+
+
+def new_id() -> str:
+    """A new command's identity."""
+    return uuid.uuid4().hex
+
+
+def read_params(method: str, params: JsonObject) -> tuple[Common, Any]:
+    """Check a call's params against the method's own list and the common one.
+
+    Raises:
+        Faults: with every fault of both.
+    """
+    kind = COMMANDS[method]
+    names = {attribute.name for attribute in attrs.fields(Common)}
+    faults: list[Fault] = []
+    common, own = Common(), None
+    try:
+        common = structure({name: value for name, value in params.items() if name in names}, Common)
+    except Faults as error:
+        faults += error.faults
+    try:
+        own = structure({name: value for name, value in params.items() if name not in names}, kind.params)
+    except Faults as error:
+        faults += error.faults
+    faults += _across(own)
+    if not kind.changes and not common.wait:
+        faults.append(Fault("wait", f"{method} has no effect and is not journaled: it can only be waited for"))
+    if faults:
+        raise Faults(faults)
+    return common, own
+
+
+def restore(method: str, params: JsonObject) -> Any:
+    """Params as the journal kept them."""
+    return structure(params, COMMANDS[method].params)
+
+
+def _across(params: object) -> list[Fault]:
+    """Rules over more than one field."""
+    if isinstance(params, CreateOrder):
+        if (params.order is None) == (params.quote_id is None):
+            return [Fault("order", "expected exactly one of order and quote_id")]
+        if params.order is not None and params.order.reference is None:
+            return [Fault("order.reference", "required to create: the kiosk's own order id, 1 to 64 characters")]
+    if isinstance(params, UpdateOrder):
+        added = (params.lines, params.adjustments, params.notes, params.service_charge, params.covers)
+        if all(part is None or part == () for part in added):
+            return [Fault("lines", "expected at least one of lines, adjustments, notes, service_charge, covers")]
+    return []

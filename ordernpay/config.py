@@ -1,0 +1,396 @@
+"""The configuration file (contract, section 3): TOML, checked whole, with secrets that never show themselves."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import attrs
+from attrs import field, frozen
+
+from ordernpay.conversion import CONVERTER, Fault, Faults, structure
+from ordernpay.jsontext import JsonObject
+from ordernpay.rules import Seconds, Text, Whole, Wrong, shown
+
+DEFAULT_PATH: Final = Path("/etc/ordernpay/ordernpay.toml")
+DEFAULT_SOCKET: Final = Path("/run/ordernpay/ordernpay.sock")
+CONFIG_VARIABLE: Final = "ORDERNPAY_CONFIG"
+CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
+CREDENTIAL_PREFIXES: Final = ("", "ordernpay_", "ordernpay-encrypted_")
+"""What may stand before a credential's name: systemd puts the unit's `LoadCredential=` ID and a `_` before the names of
+the files that it takes from a directory."""
+CREDENTIALS_FOR_ROOT: Final = (Path("/etc/ordernpay/credentials"), Path("/run/credentials/ordernpay.service"))
+"""Where root finds them in a shell: as the next start of the service will have them, then as the running one has them."""
+_SESSION_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+
+Port = Annotated[int, Whole(0, 65_535)]
+Bytes = Annotated[int, Whole(1_024, 64 * 1024 * 1024)]
+Count = Annotated[int, Whole(1, 100_000)]
+Interval = Annotated[float, Seconds(0.05, 3_600)]
+Name = Annotated[str, Text(1, 64)]
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the text names file, key and what was expected."""
+
+    def __init__(self, file: Path, faults: list[Fault]) -> None:
+        super().__init__(
+            "\n".join(f"{file}: {f.path}: {f.message}" if f.path else f"{file}: {f.message}" for f in faults)
+        )
+        self.file = file
+        self.faults = faults
+
+
+@frozen(repr=False)
+class Secret:
+    """A secret that shows itself only when asked by name. `plain` tells that it stood in the file itself."""
+
+    _value: str
+    plain: bool = False
+
+    def reveal(self) -> str:
+        """The secret's text, to be put on the wire and nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+
+def _read_secret(value: object, _: object) -> Secret:
+    expected = 'a secret: { credential = "name" }, { file = "path" }, { env = "NAME" } or, for trials, a text'
+    if isinstance(value, str) and value:
+        return Secret(value, plain=True)
+    if not isinstance(value, dict) or len(value) != 1:
+        raise Wrong(f"expected {expected}")
+    [(source, where)] = value.items()
+    if source not in {"credential", "file", "env"} or not isinstance(where, str) or not where:
+        raise Wrong(f"expected {expected}")
+    if source == "env":
+        text = os.environ.get(where, "")
+    else:
+        path = Path(where) if source == "file" else _credential(where)
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            hint = (
+                "; systemd hands credentials over at a start, a new one needs a restart"
+                if source == "credential"
+                else ""
+            )
+            raise Wrong(f'{source} "{where}" cannot be read ({reason}){hint}') from None
+    if not text:
+        raise Wrong(f'{source} "{where}": expected a secret there, found nothing')
+    return Secret(text)
+
+
+def _credential(name: str) -> Path:
+    """The file that systemd made of a credential; outside of systemd, what root can see of it."""
+    given = os.environ.get(CREDENTIALS_VARIABLE)
+    directories = CREDENTIALS_FOR_ROOT if given is None else (Path(given),)
+    places = [directory / f"{prefix}{name}" for directory in directories for prefix in CREDENTIAL_PREFIXES]
+    try:
+        found = next((place for place in places if place.exists()), None)
+    except PermissionError:
+        found = None
+    if found is None and given is None:
+        raise Wrong(
+            f'credential "{name}": ${CREDENTIALS_VARIABLE} is not set; expected a run under systemd, or as root with a '
+            f"file {places[0]}"
+        )
+    return found or places[0]
+
+
+CONVERTER.register_structure_hook(Secret, _read_secret)
+
+
+@frozen
+class Daemon:
+    """`[daemon]`.
+
+    Attributes:
+        state_dir: directory of the journal; made if need be.
+        drain_seconds: how long a stop waits for commands that are under way.
+    """
+
+    state_dir: str = "/var/lib/ordernpay"
+    drain_seconds: Interval = 20.0
+
+
+@frozen
+class Journal:
+    """`[journal]`.
+
+    Attributes:
+        keep_days: how long settled commands and events are kept; unknown ones stay until they are settled.
+    """
+
+    keep_days: Annotated[int, Whole(1, 3_650)] = 30
+
+
+@frozen
+class Access:
+    """`[[rpc.access]]`: what the members of a local group may call. With no such table, all but admin methods.
+
+    Attributes:
+        group: name of a local group.
+        methods: names of methods, or a prefix and a star: "order.*".
+        sessions: names of sessions; without it, all.
+    """
+
+    group: Name
+    methods: tuple[Name, ...]
+    sessions: tuple[Name, ...] | None = None
+
+
+@frozen
+class Rpc:
+    """`[rpc]`: the local socket and its bounds.
+
+    Attributes:
+        socket: path of the socket; under systemd, the one of ordernpay.socket.
+        mode: permissions of the socket, as text in octal.
+        group: group of the socket; without it, the daemon's own.
+        admin_group: group whose members may call admin methods, as root and the daemon's user may.
+        access: who may call what, see [[rpc.access]].
+        max_message_bytes: longest line that is taken.
+        max_clients: connections at a time.
+        max_in_flight: requests under way of one connection.
+        max_event_backlog: events that may wait for a slow subscriber before it is cut off.
+        stall_seconds: how long a client may take no answers before it is cut off.
+    """
+
+    socket: str = str(DEFAULT_SOCKET)
+    mode: Annotated[str, Text(3, 5, r"0?[0-7]{3}")] = "0660"
+    group: Name | None = None
+    admin_group: Name | None = None
+    access: tuple[Access, ...] = ()
+    max_message_bytes: Bytes = 1_048_576
+    max_clients: Count = 256
+    max_in_flight: Count = 128
+    max_event_backlog: Count = 10_000
+    stall_seconds: Interval = 10.0
+
+
+@frozen
+class Inbound:
+    """`[inbound]`: HTTP for vendors that call us, for metrics and health. Opened where this table stands, or a session listens.
+
+    Attributes:
+        host: address to listen at; 0.0.0.0 for all.
+        port: port to listen at.
+        tls_certificate: file of our certificate and its chain, PEM; without it, plain HTTP.
+        tls_key: file of its key, PEM, without a password.
+        token_parameter: query parameter in which a POS that dials us hands over its token.
+        max_message_bytes: longest websocket message that is taken.
+        ping_interval: seconds between two pings of a POS that dialled us.
+        ping_timeout: seconds without an answer to one after which it is gone.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8710
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    token_parameter: Name = "token"  # noqa: S105 - a query parameter's name
+    max_message_bytes: Bytes = 4 * 1_048_576
+    ping_interval: Interval = 20.0
+    ping_timeout: Interval = 10.0
+
+
+@frozen
+class SessionConfig:
+    """What every session has; each vendor's own class adds to it.
+
+    Attributes:
+        vendor: whose interface it speaks; one of those below.
+        ca_file: certificates of authorities, PEM, that count beside the system's own.
+        allow_insecure: take plain ws:// and http:// for another host than this one.
+        max_in_flight: commands under way at a time.
+    """
+
+    vendor: str
+    ca_file: str | None = None
+    allow_insecure: bool = False
+    max_in_flight: Count = 256
+
+
+@frozen
+class Config:
+    """The whole file."""
+
+    daemon: Daemon = field(factory=Daemon)
+    journal: Journal = field(factory=Journal)
+    rpc: Rpc = field(factory=Rpc)
+    inbound: Inbound | None = None
+    sessions: Mapping[str, SessionConfig] = field(factory=dict)
+    file: Path = DEFAULT_PATH
+
+
+def config_path(given: str | None) -> Path:
+    """Where the configuration is: as given, else ``$ORDERNPAY_CONFIG``, else the default."""
+    return Path(given or os.environ.get(CONFIG_VARIABLE) or DEFAULT_PATH)
+
+
+def load(path: Path, vendors: Mapping[str, type[Any]]) -> Config:
+    """Read and check a configuration file.
+
+    Args:
+        path: the TOML file.
+        vendors: the configuration class of each vendor's sessions, by the vendor's name.
+
+    Raises:
+        ConfigError: with every fault found.
+    """
+    return read(parse(path), path, vendors)
+
+
+def parse(path: Path) -> JsonObject:
+    """The tables of a configuration file as they stand there, unchecked; raises `ConfigError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(path, [Fault("", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(path, [Fault("", "expected UTF-8 text")]) from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [Fault("", f"expected TOML: {error}")]) from None
+
+
+def read(tables: JsonObject, path: Path, vendors: Mapping[str, type[Any]]) -> Config:
+    """Check an already parsed configuration; see `load`."""
+    faults: list[Fault] = []
+    parts: dict[str, Any] = {}
+    known = {"daemon": Daemon, "journal": Journal, "rpc": Rpc, "inbound": Inbound}
+    for name, table in tables.items():
+        if name == "sessions":
+            continue
+        if name not in known:
+            faults.append(Fault(name, f"unknown table; known are {', '.join([*known, 'sessions'])}"))
+            continue
+        try:
+            parts[name] = structure(table, known[name], name)
+        except Faults as error:
+            faults += error.faults
+    sessions: dict[str, SessionConfig] = {}
+    tables_of_sessions = tables.get("sessions", {})
+    if not isinstance(tables_of_sessions, dict):
+        faults.append(Fault("sessions", f"expected tables [sessions.NAME], got {shown(tables_of_sessions)}"))
+        tables_of_sessions = {}
+    for name, table in tables_of_sessions.items():
+        try:
+            sessions[name] = _read_session(name, table, vendors)
+        except Faults as error:
+            faults += error.faults
+    inbound = parts.get("inbound")
+    if inbound is not None and (inbound.tls_certificate is None) != (inbound.tls_key is None):
+        faults.append(Fault("inbound", "expected both or neither of tls_certificate and tls_key"))
+    if faults:
+        raise ConfigError(path, faults)
+    return Config(**parts, sessions=sessions, file=path)
+
+
+def _read_session(name: str, table: object, vendors: Mapping[str, type[Any]]) -> SessionConfig:
+    path = f"sessions.{name}"
+    structure_name = Text(1, 64, _SESSION_NAME)
+    try:
+        structure_name.read(name)
+    except Wrong as error:
+        raise Faults([Fault(path, f"session name: {error}")]) from None
+    if not isinstance(table, dict):
+        raise Faults([Fault(path, f"expected a table, got {shown(table)}")])
+    vendor = table.get("vendor")
+    if not isinstance(vendor, str) or vendor not in vendors:
+        raise Faults([Fault(f"{path}.vendor", f"expected one of {', '.join(sorted(vendors))}, got {shown(vendor)}")])
+    config: SessionConfig = structure(table, vendors[vendor], path)
+    faults = [Fault(f"{path}.{fault.path}", fault.message) for fault in config_faults(config)]
+    if faults:
+        raise Faults(faults)
+    return config
+
+
+def config_faults(config: SessionConfig) -> list[Fault]:
+    """What a session's configuration says wrong across its keys: insecure addresses, and the vendor's own rules."""
+    faults = []
+    for attribute in attrs.fields(type(config)):
+        value = getattr(config, attribute.name)
+        schemes = attribute.metadata.get("schemes")
+        if schemes is None or value is None:
+            continue
+        complaint = address_fault(value, schemes, allow_insecure=config.allow_insecure)
+        if complaint:
+            faults.append(Fault(attribute.name, complaint))
+    own = getattr(config, "faults", None)
+    return faults + (own() if own is not None else [])
+
+
+def addresses(config: SessionConfig) -> dict[str, str]:
+    """Where the daemon connects to for a session, by the key that says so; none where the vendor comes to us."""
+    found = {}
+    for attribute in attrs.fields(type(config)):
+        value = getattr(config, attribute.name)
+        if "schemes" in attribute.metadata and value is not None:
+            found[attribute.name] = value
+    return found
+
+
+def address_fault(url: str, schemes: tuple[str, str], *, allow_insecure: bool) -> str | None:
+    """Why an address cannot be used, if so.
+
+    Args:
+        url: the address.
+        schemes: the safe scheme and its plain twin, e.g. ``("wss", "ws")``.
+        allow_insecure: the session says that plain is wanted.
+    """
+    safe, plain = schemes
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in schemes or not host or any(not letter.isprintable() or letter == " " for letter in url):
+        return f"expected an address such as {safe}://pos.example.net/"
+    if parts.username or parts.password:
+        return "expected an address without user name and password"
+    if parts.scheme == plain and not allow_insecure and not is_loopback(host):
+        return f"expected {safe}://; plain {plain}:// is for loopback only, unless allow_insecure = true"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name means this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def doubts(config: Config) -> list[Fault]:
+    """What is allowed but should make an operator think."""
+    found = []
+    if int(config.rpc.mode, 8) & 0o006:
+        found.append(Fault("rpc.mode", f"{config.rpc.mode} lets every local user in; 0660 and a group keep others out"))
+    for name, session in config.sessions.items():
+        for attribute in attrs.fields(type(session)):
+            value = getattr(session, attribute.name)
+            if isinstance(value, Secret) and value.plain:
+                found.append(
+                    Fault(f"sessions.{name}.{attribute.name}", "a secret in plain text; better a systemd credential")
+                )
+        if session.allow_insecure:
+            found.append(Fault(f"sessions.{name}.allow_insecure", "orders and secrets travel unencrypted"))
+    if not config.sessions:
+        found.append(Fault("sessions", "none: there is nothing that this daemon could do"))
+    return found
+
+
+Role = Literal["dial", "listen"]

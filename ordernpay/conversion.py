@@ -1,0 +1,199 @@
+"""From JSON or TOML values to the classes of the contract, strictly, with every fault and its path.
+
+What a field may hold says the rule in its annotation (`rules`); an unknown key is a fault.
+"""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+
+import attrs
+from attrs import frozen
+from cattrs import Converter
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn
+
+from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.rules import SHOWN, Text, Whole, Wrong, rule_of, shown
+
+T = TypeVar("T")
+
+
+@frozen
+class Fault:
+    """One thing wrong with what came in, e.g. ``order.lines[0].quantity`` and what would have been right."""
+
+    path: str
+    message: str
+
+    def as_json(self) -> JsonObject:
+        """The fault as an entry of `details`."""
+        return {"path": self.path, "message": self.message}
+
+
+class Faults(ValueError):
+    """Everything wrong with one value, all at once."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__(
+            "; ".join(f"{fault.path}: {fault.message}" if fault.path else fault.message for fault in faults)
+        )
+        self.faults = faults
+
+
+def _origin(annotation: Any) -> object:
+    return get_origin(annotation)
+
+
+def _read_bool(value: object, _: object) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong(f"expected true or false, got {shown(value)}")
+    return value
+
+
+def _read_literal(value: object, annotation: object) -> object:
+    choices = get_args(annotation)
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        raise Wrong(f"expected one of {', '.join(map(str, choices))}, got {shown(value)}")
+    return value
+
+
+def _object_reader(converter: Converter, cls: type[Any]) -> Callable[[object, object], object]:
+    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+
+    def read(value: object, annotation: object) -> object:
+        if not isinstance(value, dict):
+            raise Wrong(f"expected an object, got {shown(value)}")
+        return inner(value, annotation)
+
+    return read
+
+
+def _tuple_reader(converter: Converter, annotation: Any) -> Callable[[object, object], object]:
+    (item, _) = get_args(annotation)
+    items: Any = list[item]  # type: ignore[valid-type]
+
+    def read(value: object, _: object) -> object:
+        if not isinstance(value, list):
+            raise Wrong(f"expected a list, got {shown(value)}")
+        return tuple(converter.structure(value, items))
+
+    return read
+
+
+def _mapping_reader(converter: Converter, annotation: Any) -> Callable[[object, object], object]:
+    (_, item) = get_args(annotation)
+
+    def read(value: object, _: object) -> object:
+        if not isinstance(value, dict):
+            raise Wrong(f"expected a table of values, got {shown(value)}")
+        read_values, faults = {}, []
+        for key, entry in value.items():
+            try:
+                read_values[key] = converter.structure(entry, item)
+            except Exception as error:  # noqa: BLE001 - every entry's faults are gathered, none is lost
+                faults += list(_walk(error, key))
+        if faults:
+            raise Faults(faults)
+        return read_values
+
+    return read
+
+
+def make_converter() -> Converter:
+    """A converter that refuses what it does not know and reports every fault."""
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    converter.register_structure_hook(str, lambda value, _: Text().read(value))
+    converter.register_structure_hook(int, lambda value, _: Whole(-(2**63), 2**63 - 1).read(value))
+    converter.register_structure_hook(bool, _read_bool)
+    converter.register_structure_hook_func(lambda annotation: _origin(annotation) is Literal, _read_literal)
+    converter.register_structure_hook_factory(attrs.has, lambda cls: _object_reader(converter, cls))
+    converter.register_structure_hook_factory(
+        lambda annotation: _origin(annotation) is tuple, lambda annotation: _tuple_reader(converter, annotation)
+    )
+    converter.register_structure_hook_factory(
+        lambda annotation: _origin(annotation) is dict, lambda annotation: _mapping_reader(converter, annotation)
+    )
+    converter.register_structure_hook_func(
+        lambda annotation: rule_of(annotation) is not None,
+        lambda value, annotation: rule_of(annotation).read(value),  # type: ignore[union-attr]
+    )
+    return converter
+
+
+CONVERTER: Final = make_converter()
+
+
+def structure(value: JsonValue, cls: type[T], path: str = "") -> T:
+    """Read a value as an instance of `cls`.
+
+    Args:
+        value: what came, as parsed JSON or TOML.
+        cls: an attrs class.
+        path: what stands before each fault's path, e.g. ``options``.
+
+    Raises:
+        Faults: with every fault found, not only the first.
+    """
+    try:
+        return CONVERTER.structure(value, cls)
+    except Exception as error:
+        faults = list(_walk(error, path))
+        if not faults:
+            raise
+        raise Faults(faults) from None
+
+
+def unstructure(value: object) -> JsonValue:
+    """An attrs value as JSON: money as a decimal string, tuples as lists."""
+    kind: type[Any] = type(value)
+    if attrs.has(kind):
+        return {
+            attribute.name: unstructure(getattr(value, attribute.name))
+            for attribute in attrs.fields(kind)
+            if not attribute.name.startswith("_")
+        }
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case dict():
+            return {str(key): unstructure(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [unstructure(entry) for entry in value]
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return Decimal(str(value))
+        case _:
+            raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _walk(error: Exception, path: str) -> Iterator[Fault]:
+    if isinstance(error, Faults):
+        for fault in error.faults:
+            yield Fault(_join(path, fault.path), fault.message)
+    elif isinstance(error, ClassValidationError):
+        noted, rest = error.group_exceptions()
+        inner = [(exception, _join(path, note.name)) for exception, note in noted]
+        yield from _walk_all([*inner, *((exception, path) for exception in rest)])
+    elif isinstance(error, IterableValidationError):
+        entries, rest = error.group_exceptions()
+        inner = [(exception, f"{path}[{place.index}]") for exception, place in entries]
+        yield from _walk_all([*inner, *((exception, path) for exception in rest)])
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = ", ".join(attribute.name for attribute in attrs.fields(error.cl))
+        for name in sorted(error.extra_fields):
+            yield Fault(_join(path, name[:SHOWN]), f"unknown; known are {known}")
+    elif isinstance(error, KeyError):
+        yield Fault(path, "required")
+    elif isinstance(error, Wrong):
+        yield Fault(path, str(error))
+
+
+def _walk_all(errors: list[tuple[Exception, str]]) -> Iterator[Fault]:
+    for error, path in errors:
+        yield from _walk(error, path)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name

@@ -1,0 +1,49 @@
+"""What the gateway has done and is doing, for bounds, status and metrics."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+from attrs import define, field
+
+from ordernpay.commands import Command
+from ordernpay.outcomes import Outcome
+
+
+@define
+class Counts:
+    """What the gateway has done, for status and metrics.
+
+    Attributes:
+        outcomes: by session, method and kind of outcome.
+        in_flight: by session.
+        webhooks: what became of webhooks, by session and result.
+        observe: told of each stage of a command that ended: the stage, the method, seconds.
+    """
+
+    outcomes: dict[tuple[str, str, str], int] = field(factory=dict)
+    in_flight: dict[str, int] = field(factory=dict)
+    webhooks: dict[tuple[str, str], int] = field(factory=dict)
+    observe: Callable[[str, str, float], None] = field(default=lambda *_: None, repr=False)
+
+    @contextlib.contextmanager
+    def flying(self, session: str) -> Iterator[None]:
+        """One more in flight on a session, for as long as it is entered."""
+        self.in_flight[session] = self.in_flight.get(session, 0) + 1
+        try:
+            yield
+        finally:
+            self.in_flight[session] -= 1
+
+    def ended(self, command: Command, outcome: Outcome, stages: Mapping[str, float]) -> str:
+        """Count an outcome and what each stage took, in seconds; its kind, ``succeeded`` where there is no failure."""
+        kind = outcome.failure.kind if outcome.failure else "succeeded"
+        key = (command.session, command.method, kind)
+        self.outcomes[key] = self.outcomes.get(key, 0) + 1
+        for stage, seconds in stages.items():
+            self.observe(stage, command.method, seconds)
+        return kind
+
+    def notified(self, session: str, result: str) -> None:
+        """Count a webhook."""
+        key = (session, result)
+        self.webhooks[key] = self.webhooks.get(key, 0) + 1

@@ -1,0 +1,352 @@
+"""The daemon: start, serve, reload, drain, stop.
+
+The order of a start: configuration, the local socket's lock, the journal (locked, checked, brought up to date), the
+sessions, what an earlier life left open, then the doors. The order of a stop: nothing new is taken, what is under way
+may end within the drain limit, and the rest is in the journal for the next start.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import structlog
+from attrs import define, field
+
+from ordernpay import __version__
+from ordernpay.clock import Clock, SystemClock
+from ordernpay.config import Config, ConfigError, Inbound, SessionConfig, load
+from ordernpay.events import Events
+from ordernpay.gateway import Gateway
+from ordernpay.inbound import HttpDoor
+from ordernpay.journal import Journal, JournalUnavailable
+from ordernpay.logs import repeats, tell_held_back
+from ordernpay.metrics import Exposition, Metrics
+from ordernpay.rpc.access import Gatekeeper
+from ordernpay.rpc.methods import Methods
+from ordernpay.rpc.server import Limits, Server
+from ordernpay.rpc.sockets import BoundSocket, SocketError, inherited_sockets, listen_unix
+from ordernpay.standing import needs_restart, standing
+from ordernpay.systemd import Notifier, starting, watch
+from ordernpay.vendors import CONFIGS, open_session
+from ordernpay.vendors.protocol import Session
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+PRUNE_EVERY = 3_600.0
+PRUNE_PAUSE = 0.05
+LAST_WORDS = 1.0
+"""Seconds that a stop waits for answers that are known to be queued for their callers."""
+CLOSING = 10.0
+"""Seconds for all of a stop that follows the drain: sessions closed, the journal written."""
+TELL_EVERY = 1.0
+CLOCK_EVERY = 1.0
+CLOCK_JUMP = 2.0
+"""Seconds by which two clocks may part within a second before every connection is suspected."""
+
+log = structlog.get_logger(__name__)
+
+
+class StartFailed(Exception):
+    """The daemon cannot start; the text says what to do."""
+
+
+@define(eq=False)
+class _Open:
+    """A session that runs, and what ends it."""
+
+    session: Session
+    config: SessionConfig
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    ended: anyio.Event = field(factory=anyio.Event)
+
+
+class Daemon:
+    """One daemon; run once.
+
+    Args:
+        config: as read.
+        clock: another one, for tests.
+        notifier: the way to systemd, where there is one.
+    """
+
+    def __init__(self, config: Config, clock: Clock | None = None, notifier: Notifier | None = None) -> None:
+        self.config = config
+        self.notifier = notifier or Notifier()
+        self._started_with = config
+        self._unknown = 0
+        self.clock = clock or SystemClock()
+        self.journal = Journal(Path(config.daemon.state_dir))
+        self.events = Events(self.journal)
+        self.gateway = Gateway(self.journal, self.clock)
+        self.methods = Methods(
+            self.gateway, self.journal, self.events, Gatekeeper(config.rpc), self.clock, config.rpc.max_event_backlog
+        )
+        self.server = Server(self.methods, _limits(config), on_closed=self.methods.forget)
+        self.methods.client_stats = lambda: self.server.stats
+        self.methods.condition.tls_certificate = config.inbound.tls_certificate if config.inbound else None
+        self.methods.condition.needs_restart = self._needs_restart
+        self.exposition = Exposition(
+            Metrics(self.gateway, self.journal, self.events, lambda: self.server.stats, lambda: repeats.total)
+        )
+        self._open: dict[str, _Open] = {}
+        self._sessions_tasks: anyio.abc.TaskGroup | None = None
+        self._stopping = anyio.Event()
+        self.serving = anyio.Event()
+
+    async def run(self, *, signals: bool = True) -> None:
+        """Serve until stopped.
+
+        Args:
+            signals: take SIGTERM and SIGINT as the word to stop, SIGHUP as the word to reload.
+
+        Raises:
+            StartFailed: something that an operator has to mend.
+        """
+        with contextlib.ExitStack() as stack:  # before anybody can connect: from then on a stop is a clean one
+            received = stack.enter_context(anyio.open_signal_receiver(*SIGNALS)) if signals else None
+            await self._run(received)
+
+    async def _run(self, received: AsyncIterator[signal.Signals] | None) -> None:
+        bound, http_socket = self._doors()
+        try:
+            async with starting(self.notifier, "opening the journal", self.journal.worked):
+                await self.journal.open()
+            try:
+                await self.events.start()
+                await self._serve(bound, http_socket, received)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.journal.close()
+        finally:
+            for one in bound:
+                one.close()
+            if http_socket is not None:
+                http_socket.close()
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self._stopping.set()
+
+    def _doors(self) -> tuple[list[BoundSocket | socket.socket], socket.socket | None]:
+        """The sockets, taken before the journal is touched: who cannot have them changes nothing."""
+        inherited = inherited_sockets(os.environ)
+        rpc = self.config.rpc
+        bound: list[BoundSocket | socket.socket] = [sock for _, sock in inherited if sock.family == socket.AF_UNIX]
+        if not bound:
+            try:
+                bound.append(listen_unix(rpc.socket, int(rpc.mode, 8), rpc.group))
+            except SocketError as error:
+                raise StartFailed(str(error)) from None
+        inbound = self._inbound()
+        if inbound is None:
+            return bound, None
+        try:
+            return bound, HttpDoor(inbound, self.gateway, self.exposition.text).bind()
+        except OSError as error:
+            for one in bound:
+                one.close()
+            where = f"{inbound.host}:{inbound.port}"
+            raise StartFailed(f"[inbound]: cannot listen on {where}: {error.strerror}") from None
+
+    def _inbound(self) -> Inbound | None:
+        """The HTTP door's configuration, where one is wanted: by its own table, or by a session that listens."""
+        if self.config.inbound is not None:
+            return self.config.inbound
+        return Inbound() if self._listening(self.config) else None
+
+    @staticmethod
+    def _listening(config: Config) -> bool:
+        return any(getattr(session, "role", None) == "listen" for session in config.sessions.values())
+
+    async def _serve(
+        self,
+        bound: list[BoundSocket | socket.socket],
+        http_socket: socket.socket | None,
+        received: AsyncIterator[signal.Signals] | None,
+    ) -> None:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self.gateway.run)
+            async with anyio.create_task_group() as sessions:
+                self._sessions_tasks = sessions
+                for name, config in self.config.sessions.items():
+                    self._open_session(name, config)
+                left_open = await self.gateway.recover()
+                async with anyio.create_task_group() as doors:
+                    if received is not None:
+                        doors.start_soon(self._obey, received)
+                    doors.start_soon(self._watch_clocks)
+                    doors.start_soon(self.exposition.measure_loop)
+                    doors.start_soon(self._forget_old)
+                    doors.start_soon(self._tell)
+                    doors.start_soon(
+                        watch, self.notifier, {"journal": self._journal_moves, "sessions": self._sessions_move}
+                    )
+                    for one in bound:
+                        doors.start_soon(self.server.serve, one.socket if isinstance(one, BoundSocket) else one)
+                    inbound = self._inbound()
+                    if inbound is not None and http_socket is not None:
+                        doors.start_soon(HttpDoor(inbound, self.gateway, self.exposition.text).serve, http_socket)
+                    self.serving.set()
+                    await self._count_unknown()
+                    self.notifier.ready(self._standing())
+                    log.info("daemon_started", version=__version__, sessions=len(self._open), left_open=left_open)
+                    await self._stopping.wait()
+                    log.info("daemon_stopping", in_flight=self.gateway.in_flight)
+                    self.notifier.stopping(self.config.daemon.drain_seconds + CLOSING)
+                    left = await self.gateway.drain(self.config.daemon.drain_seconds)
+                    await self.gateway.stop()
+                    await self.server.answered(LAST_WORDS)
+                    tasks.cancel_scope.cancel()
+                    tell_held_back(everything=True)
+                    log.info("daemon_stopped", left_to_next_start=left)
+
+    # Sessions
+
+    def _open_session(self, name: str, config: SessionConfig) -> None:
+        publish = self.gateway.publisher(name)
+        inbound = self.config.inbound or Inbound()
+        opened = _Open(open_session(name, config, inbound, publish, self.clock), config)
+        self._open[name] = opened
+        self.gateway.sessions[name] = opened.session
+        self.gateway.limits[name] = config.max_in_flight
+        if self._sessions_tasks is not None:
+            self._sessions_tasks.start_soon(self._run_session, opened)
+
+    @staticmethod
+    async def _run_session(opened: _Open) -> None:
+        try:
+            with opened.scope:
+                await opened.session.run()
+        finally:
+            opened.ended.set()
+
+    async def reload(self) -> None:
+        """Read the configuration again: sessions are opened, closed or opened anew, those unchanged are not touched.
+
+        Raises:
+            ConfigError: the file cannot be used; nothing was changed.
+        """
+        config = load(self.config.file, CONFIGS)
+        gone = [name for name, opened in self._open.items() if config.sessions.get(name) != opened.config]
+        closing = [self._open.pop(name) for name in gone]
+        self.config = config
+        self.methods.admit_by(Gatekeeper(config.rpc))
+        fresh = [name for name in config.sessions if name not in self._open]
+        for name in fresh:  # before anything is waited for: a session that stays is there for every call
+            self._open_session(name, config.sessions[name])
+        for opened in closing:
+            if opened.session.name not in self._open:
+                del self.gateway.sessions[opened.session.name]
+            opened.scope.cancel()
+        for opened in closing:
+            await opened.ended.wait()
+        for name in gone:
+            self.gateway.hand_over(name)
+        log.info("configuration_reloaded", closed=gone, opened=fresh)
+        restart = self._needs_restart()
+        if restart:
+            log.warning("reload_needs_restart", keys=restart)
+
+    def _needs_restart(self) -> list[str]:
+        """What stands in the configuration since a reload and is not in force."""
+        changed = needs_restart(self._started_with, self.config)
+        listening, door = (
+            self._listening(self.config),
+            self._started_with.inbound or self._listening(self._started_with),
+        )
+        return [*changed, "inbound"] if listening and not door and "inbound" not in changed else changed
+
+    # Watching
+
+    async def _obey(self, received: AsyncIterator[signal.Signals]) -> None:
+        async for number in received:
+            if number != signal.SIGHUP:
+                self.stop()
+                continue
+            self.notifier.reloading()
+            try:
+                await self.reload()
+            except ConfigError as error:
+                self.methods.condition.config_error = str(error)
+                log.error("reload_refused", reason=str(error))
+            else:
+                self.methods.condition.config_error = None
+            self.notifier.ready(self._standing())
+
+    def _standing(self) -> str:
+        troubles = [f"STUCK: {what} {why}" for what, why in self.notifier.stuck.items()]
+        if self.methods.condition.config_error is not None:
+            troubles.append(
+                f"RELOAD REFUSED, the old configuration stays: {self.methods.condition.config_error.splitlines()[0]}"
+            )
+        restart = self._needs_restart()
+        if restart:
+            troubles.append(f"restart needed for {', '.join(restart)}")
+        if self.journal.flushes.broken is not None:
+            troubles.append(f"ERROR: {self.journal.flushes.broken}")
+        return standing(self.gateway.sessions, self._unknown, troubles)
+
+    async def _tell(self) -> None:
+        """Keep what ``systemctl status`` shows true."""
+        while True:
+            await anyio.sleep(TELL_EVERY)
+            with contextlib.suppress(
+                JournalUnavailable
+            ):  # then the last count stands, and the journal's own trouble is told
+                await self._count_unknown()
+            self.notifier.status(self._standing())
+            tell_held_back()
+
+    async def _count_unknown(self) -> None:
+        self._unknown = sum(one.count for one in (await self.journal.unknown_by_session()).values())
+
+    # What the watchdog is fed for
+
+    async def _journal_moves(self) -> str | None:
+        await self.journal.turn()
+        return None
+
+    async def _sessions_move(self) -> str | None:
+        for name, opened in self._open.items():
+            overdue = "has ended" if opened.ended.is_set() else opened.session.status().overdue
+            if overdue is not None:
+                return f"{name}: {overdue}"
+        return None
+
+    async def _watch_clocks(self) -> None:
+        """A machine that slept has connections that only look alive."""
+        asleep = self.clock.now() - self.clock.awake()
+        wall = self.clock.wall() - self.clock.now()
+        while True:
+            await anyio.sleep(CLOCK_EVERY)
+            asleep_now, wall_now = self.clock.now() - self.clock.awake(), self.clock.wall() - self.clock.now()
+            if asleep_now - asleep > CLOCK_JUMP:
+                for opened in self._open.values():
+                    opened.session.suspect(f"the machine slept for {asleep_now - asleep:.0f} s")
+            if abs(wall_now - wall) > CLOCK_JUMP:
+                log.warning("wall_clock_stepped", seconds=round(wall_now - wall, 1))
+            asleep, wall = asleep_now, wall_now
+
+    async def _forget_old(self) -> None:
+        while True:
+            before = time.time() - self.config.journal.keep_days * 86_400
+            try:
+                while await self.journal.prune(before):  # noqa: ASYNC110 - a pause between two pieces of work
+                    await anyio.sleep(PRUNE_PAUSE)
+            except JournalUnavailable as error:
+                log.warning("journal_not_pruned", reason=str(error))
+            await anyio.sleep(PRUNE_EVERY)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        message_bytes=config.rpc.max_message_bytes,
+        in_flight=config.rpc.max_in_flight,
+        clients=config.rpc.max_clients,
+        stall_seconds=config.rpc.stall_seconds,
+    )

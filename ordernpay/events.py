@@ -1,0 +1,99 @@
+"""Events on their way from the journal to subscribers: every one, in order, without a gap and without a repeat.
+
+A subscriber is a position, not a queue: it reads what follows its position, from memory where that reaches back far
+enough and from the journal otherwise, and waits where there is nothing. So a slow one costs no memory, and what it
+has not read yet is where it was: in the journal.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from ordernpay.journal import Event, Journal
+
+KEPT_IN_MEMORY: Final = 1_000
+PAGE: Final = 200
+
+
+class FellBehind(Exception):
+    """A subscriber is further behind than the bound allows."""
+
+
+@frozen
+class Selection:
+    """Which events a subscriber wants; None means all."""
+
+    sessions: frozenset[str] | None = None
+    kinds: frozenset[str] | None = None
+
+    def takes(self, event: Event) -> bool:
+        """Whether this event is wanted."""
+        return (self.sessions is None or event.session in self.sessions) and (
+            self.kinds is None or event.kind in self.kinds
+        )
+
+
+class Events:
+    """All events of the daemon, for any number of subscribers."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._recent: deque[Event] = deque(maxlen=KEPT_IN_MEMORY)
+        self._last = 0
+        self._news = anyio.Event()
+        self.published: dict[tuple[str, str], int] = {}
+
+    async def start(self) -> None:
+        """Find out where the numbers stand."""
+        _, self._last = await self._journal.event_bounds()
+        self._journal.announce = self.announce
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest event."""
+        return self._last
+
+    def announce(self, event: Event) -> None:
+        """Tell subscribers of an event that is durable; called in the order of their numbers."""
+        key = (event.session, event.kind)
+        self.published[key] = self.published.get(key, 0) + 1
+        self._recent.append(event)
+        self._last = event.seq
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def follow(self, since: int, selection: Selection, backlog: int) -> AsyncIterator[Event]:
+        """Every wanted event after `since`: first those kept, then each as it happens.
+
+        Args:
+            since: the number of the last event already known.
+            selection: which are wanted.
+            backlog: how far behind a subscriber may fall once it has caught up.
+
+        Raises:
+            FellBehind: it is further behind than that.
+        """
+        position, caught_up = since, False
+        while True:
+            news = self._news
+            page = await self._page(position)
+            if not page:
+                caught_up = True
+                await news.wait()
+                continue
+            for event in page:
+                if caught_up and self._last - position > backlog:
+                    raise FellBehind
+                position = event.seq
+                if selection.takes(event):
+                    yield event
+
+    async def _page(self, position: int) -> list[Event]:
+        if position >= self._last:
+            return []
+        if self._recent and self._recent[0].seq <= position + 1:
+            return [event for event in self._recent if event.seq > position][:PAGE]
+        return await self._journal.events_after(position, PAGE)

@@ -1,0 +1,397 @@
+"""The way of one command: check, write down, perform, write down, answer.
+
+A command belongs to the gateway, not to its caller: it goes on when the kiosk is gone. What a repeated key does
+follows from the state of the first command (contract, section 2):
+
+| first command            | the repeat                                                                          |
+|--------------------------|-------------------------------------------------------------------------------------|
+| `accepted`, `sent`       | joins it and waits                                                                  |
+| `succeeded`, `rejected`  | gets the same answer; nothing is sent                                               |
+| `failed`                 | is a new try, since the first had no effect                                         |
+| `unknown`                | is sent again under its own identity where the vendor detects that, else stays so   |
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import structlog
+
+from ordernpay import crash, refusals
+from ordernpay.attempts import Answer, JournaledAttempt, ReadAttempt, Running, Stopwatch
+from ordernpay.clock import Clock
+from ordernpay.commands import Command, Common, new_id, read_params
+from ordernpay.conversion import Faults
+from ordernpay.counts import Counts
+from ordernpay.journal import InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
+from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
+from ordernpay.vendors.protocol import Prepared, Publish, Published, Report, Session
+
+GRACE: Final = 0.25
+"""Seconds that a caller waits beyond its timeout, so that the outcome of that very deadline still reaches it."""
+
+JOURNAL_RETRY: Final = 0.5
+"""Seconds between tries to write an outcome that the journal could not take."""
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Takes calls, keeps the journal, drives the sessions."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.counts = Counts()
+        self.sessions: dict[str, Session] = {}
+        self.limits: dict[str, int] = {}
+        self._running: dict[str, Running] = {}
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._draining = False
+        self._waiting = 0
+
+    # Life
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Own every command under way, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def recover(self) -> int:
+        """Go on with what an earlier life left open, as the table of states says; how many commands that were."""
+        rows = await self.journal.open_commands()
+        for row in rows:
+            self._resume(row)
+        return len(rows)
+
+    async def drain(self, seconds: float) -> int:
+        """Take nothing new and wait for what is under way; how many commands are left to the next start."""
+        self._draining = True
+        with anyio.move_on_after(seconds):
+            for running in list(self._running.values()):
+                await running.done.wait()
+            while any(self.counts.in_flight.values()):  # noqa: ASYNC110 - once in a life: reads, and what was being accepted meanwhile
+                await anyio.sleep(0.01)
+        return len(self._running)
+
+    async def stop(self) -> None:
+        """Leave what is under way to the next start, and tell those who wait."""
+        self._draining = True
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+        with anyio.move_on_after(1):
+            while self._waiting:
+                await anyio.lowlevel.checkpoint()
+
+    @property
+    def in_flight(self) -> int:
+        """Journaled commands under way."""
+        return len(self._running)
+
+    # Calls
+
+    async def call(self, method: str, params: JsonObject, peer_uid: int | None = None) -> Answer:
+        """One call of a vendor's command.
+
+        Args:
+            method: one of `COMMANDS`.
+            params: as they came.
+            peer_uid: the local user who asks.
+
+        Raises:
+            Refused: with the failure that the caller is told; nothing was written or sent.
+        """
+        try:
+            common, own = read_params(method, params)
+        except Faults as error:
+            raise refusals.invalid(error) from None
+        session = self._session(common)
+        command = Command(
+            id=new_id(),
+            session=session.name,
+            method=method,
+            params=own,
+            options=common.options,
+            key=common.idempotency_key or new_id(),
+            timeout=common.timeout,
+            when_offline=common.when_offline,
+        )
+        try:
+            prepared = session.prepare(command)
+        except Faults as error:
+            raise refusals.invalid(error) from None
+        self._admit(session)
+        crash.point("received")
+        if not command.type.changes:
+            return await self._read(session, command, prepared)
+        return await self._change(session, command, prepared, wait=common.wait, peer_uid=peer_uid)
+
+    def _session(self, common: Common) -> Session:
+        if common.session is None:
+            if len(self.sessions) != 1:
+                names = ", ".join(sorted(self.sessions)) or "none is configured"
+                raise refusals.invalid_session(f"required, since there is not exactly one session: {names}")
+            return next(iter(self.sessions.values()))
+        session = self.sessions.get(common.session)
+        if session is None:
+            known: list[JsonValue] = [*sorted(self.sessions)]
+            raise Refused(Failure("unknown_session", f"no session {common.session}", details={"sessions": known}))
+        return session
+
+    def _admit(self, session: Session) -> None:
+        if self._draining:
+            raise Refused(Failure("shutting_down", "the daemon is stopping; call again with the same key"))
+        limit = self.limits.get(session.name, 256)
+        if self.counts.in_flight.get(session.name, 0) >= limit:
+            raise refusals.too_many(session.name, limit)
+
+    async def _read(self, session: Session, command: Command, prepared: Prepared) -> Answer:
+        watch = Stopwatch(self.clock)
+        with self.counts.flying(session.name):
+            outcome = await session.perform(command, prepared, ReadAttempt(self.clock.now() + command.timeout))
+        self._count(command, outcome, {"whole": watch.stages()["whole"]})
+        return Answer(command.id, session.name, outcome.state, outcome)
+
+    async def _change(
+        self, session: Session, command: Command, prepared: Prepared, *, wait: bool, peer_uid: int | None
+    ) -> Answer:
+        wall = self.clock.wall()
+        new = NewCommand(
+            command, prepared.kept, prepared.whole, wall + command.timeout, wall, peer_uid, prepared.vendor_ids
+        )
+        watch = Stopwatch(self.clock)
+        with (
+            self.counts.flying(session.name),
+            anyio.CancelScope(shield=True),
+        ):  # a caller that goes now leaves no orphan
+            with watch.writing():
+                row = await self._accept(session, new, prepared)
+            crash.point("accepted")
+            if row.state not in {"accepted", "sent"}:
+                return Answer(row.command_id, row.session, row.state, row.outcome())
+            running = self._running.get(row.command_id) or self._start(session, row, command, prepared, watch)
+        if not wait:
+            return Answer(row.command_id, row.session, "accepted", None)
+        return await self._wait(running, row, command.timeout)
+
+    async def _accept(self, session: Session, new: NewCommand, prepared: Prepared) -> Row:
+        """Write a command down, or find what its key stands for already."""
+        try:
+            row, written = await self.journal.accept(new)
+            if row.fingerprint != new.fingerprint():
+                raise refusals.conflict(row)
+            if not written:
+                try:
+                    row = await self._again(session, row, new.command, prepared)
+                except InvalidTransition:  # another call was faster: ask the writer, who is never behind
+                    row, _ = await self.journal.accept(new)
+        except JournalUnavailable as error:
+            raise refusals.not_journaled(error) from None
+        return row
+
+    async def _again(self, session: Session, row: Row, command: Command, prepared: Prepared) -> Row:
+        """What a repeated key does to its first command; raises `InvalidTransition` where that has moved on."""
+        deadline_at = self.clock.wall() + command.timeout
+        if row.state == "failed":
+            fresh = prepared.vendor_ids
+            return await self.journal.reopen(row.command_id, "accepted", command.timeout, deadline_at, fresh)
+        if row.state == "unknown" and session.may_repeat(row.method):
+            return await self.journal.reopen(row.command_id, "sent", command.timeout, deadline_at)
+        return row
+
+    async def _wait(self, running: Running, row: Row, seconds: float) -> Answer:
+        self._waiting += 1
+        try:
+            with anyio.move_on_after(seconds + GRACE):
+                await running.done.wait()
+        finally:
+            self._waiting -= 1
+        outcome = running.outcome
+        if outcome is None and running.done.is_set():
+            message = "the daemon is stopping; the command is in its journal and goes on at the next start"
+            raise Refused(Failure("shutting_down", message), command_id=row.command_id, state=row.state)
+        if outcome is None:
+            outcome = unknown("still under way when this call's timeout passed; its outcome will be told by an event")
+        return Answer(row.command_id, row.session, outcome.state, outcome)
+
+    # A command under way
+
+    def _start(self, session: Session, row: Row, command: Command, prepared: Prepared, watch: Stopwatch) -> Running:
+        running = self._running[row.command_id] = Running(command, watch)
+        self._spawn(self._execute, session, row, command, prepared, running)
+        return running
+
+    def _spawn(self, work: Callable[..., object], *args: object) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the gateway is not running")
+        self._tasks.start_soon(work, *args)  # type: ignore[arg-type]
+
+    async def _execute(
+        self, session: Session, row: Row, command: Command, prepared: Prepared, running: Running
+    ) -> None:
+        try:
+            with self.counts.flying(session.name):
+                outcome = await self._perform(session, row, command, prepared, running)
+                while outcome is None:  # its session was closed by a reload: its successor goes on with it
+                    row = await self.journal.get(row.command_id) or row
+                    ready = self._ready(row, command)
+                    outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
+                running.watch.answered()
+                crash.point("answered")
+                with running.watch.writing():
+                    running.outcome = await self._settle(row.command_id, outcome)
+            crash.point("settled")
+            self._count(command, running.outcome, running.watch.stages(), row.command_id)
+        finally:
+            del self._running[row.command_id]
+            running.done.set()
+
+    async def _perform(
+        self, session: Session, row: Row, command: Command, prepared: Prepared, running: Running
+    ) -> Outcome | None:
+        """One session's try; None where another session of that name has to go on with it."""
+        # A wall clock that was stepped back must not stretch a deadline beyond the caller's timeout.
+        left = max(0.0, min(row.deadline_at - self.clock.wall(), row.timeout))
+        deadline, knowingly = self.clock.now() + left, running.knowingly
+        attempt = JournaledAttempt(self.journal, self.clock, row, deadline, running.watch, knowingly=knowingly)
+        running.scope = anyio.CancelScope()
+        with running.scope:
+            try:
+                return await session.perform(command, prepared, attempt)
+            except JournalUnavailable as error:
+                return unknown(str(error)) if attempt.may_have_acted else expired(f"{error}; nothing was sent")
+            except Exception:
+                log.exception("command_broke", session=session.name, command_id=row.command_id)
+                return refusals.broken(attempt)
+        return None
+
+    def hand_over(self, session: str) -> None:
+        """A session was closed, and perhaps opened anew: what is under way on the old one goes on with the new one."""
+        for running in self._running.values():
+            if running.command.session == session and running.scope is not None:
+                running.scope.cancel()
+
+    async def _settle(self, command_id: str, outcome: Outcome, note: str | None = None) -> Outcome:
+        """Make an outcome durable, however long the journal takes; the outcome that stands then."""
+        while True:
+            try:
+                row = await self.journal.settle(command_id, outcome, self.clock.wall(), note)
+            except InvalidTransition:
+                found = await self.journal.get(command_id)  # news settled it meanwhile
+                return found.outcome() if found else outcome
+            except JournalUnavailable as error:
+                log.error("outcome_delayed", command_id=command_id, reason=str(error))
+                await anyio.sleep(JOURNAL_RETRY)
+                continue
+            return row.outcome()
+
+    def _resume(self, row: Row) -> None:
+        ready = self._ready(row)
+        if isinstance(ready, Outcome):
+            self._spawn(self._settle, row.command_id, ready)
+        else:
+            session, _, command, prepared = ready
+            self._start(session, row, command, prepared, Stopwatch(self.clock))
+
+    def _ready(self, row: Row, known: Command | None = None) -> tuple[Session, Row, Command, Prepared] | Outcome:
+        """What an interrupted command needs to go on, or how it ends since it cannot.
+
+        Args:
+            row: as the journal has it.
+            known: the command itself, where this process still knows it with its secrets.
+        """
+        sent, session = row.state == "sent", self.sessions.get(row.session)
+        if session is None:
+            return refusals.interrupted("its session is no longer configured", sent=sent)
+        if known is None and not row.whole:
+            return refusals.interrupted("a secret of it was not kept", sent=sent)
+        if sent and not session.may_repeat(row.method):
+            return refusals.interrupted("its vendor cannot tell a repeat", sent=sent)
+        try:
+            command = known or row.command()
+            return session, row, command, session.prepare(command)
+        except (Faults, Refused) as error:
+            return refusals.interrupted(f"its session no longer takes it: {error}", sent=sent)
+
+    # A person's word
+
+    async def retry(self, row: Row, seconds: float) -> Answer:
+        """Send an `unknown` command again under its own identity.
+
+        Raises:
+            Refused: it is not `unknown`, or cannot be sent again.
+        """
+        session = self.sessions.get(row.session)
+        if session is None:
+            raise Refused(Failure("unknown_session", f"no session {row.session}"))
+        if not row.whole:
+            why = "a secret of it was not kept: call it again with its key instead"
+            raise Refused(Failure("unsupported", why), command_id=row.command_id, state=row.state)
+        self._admit(session)
+        try:
+            command = row.command()
+            prepared = session.prepare(command)
+        except Faults as error:
+            raise refusals.invalid(error) from None
+        watch = Stopwatch(self.clock)
+        with anyio.CancelScope(shield=True):
+            try:
+                with watch.writing():
+                    row = await self.journal.reopen(row.command_id, "sent", seconds, self.clock.wall() + seconds)
+            except InvalidTransition as error:
+                raise Refused(refusals.not_unknown(error.was), command_id=row.command_id, state=error.was) from None
+            running = self._running.get(row.command_id) or self._start(session, row, command, prepared, watch)
+            running.knowingly = True
+        return await self._wait(running, row, seconds)
+
+    async def resolve(self, row: Row, outcome: Outcome, note: str) -> Row:
+        """A person's verdict on an `unknown` command.
+
+        Raises:
+            Refused: it is not `unknown`.
+        """
+        if row.state != "unknown":
+            raise Refused(refusals.not_unknown(row.state), command_id=row.command_id, state=row.state)
+        try:
+            row = await self.journal.settle(row.command_id, outcome, self.clock.wall(), note)
+        except InvalidTransition as error:
+            raise Refused(refusals.not_unknown(error.was), command_id=row.command_id, state=error.was) from None
+        log.info("command_resolved", command_id=row.command_id, session=row.session, state=row.state)
+        return row
+
+    # What sessions tell
+
+    def publisher(self, session: str) -> Publish:
+        """The callable by which a session reaches the journal."""
+
+        async def publish(reports: Sequence[Report], once: str | None = None) -> Published:
+            settled = await self.journal.publish(session, reports, once, self.clock.wall())
+            if settled is None:
+                return Published(news=False, settled=0)
+            for row in settled:
+                log.info("command_settled_late", session=session, command_id=row.command_id, state=row.state)
+            return Published(news=True, settled=len(settled))
+
+        return publish
+
+    # Counting
+
+    def _count(
+        self, command: Command, outcome: Outcome, stages: Mapping[str, float], command_id: str | None = None
+    ) -> None:
+        kind = self.counts.ended(command, outcome, stages)
+        log.info(
+            "command_ended",
+            session=command.session,
+            method=command.method,
+            command_id=command_id or command.id,
+            state=outcome.state,
+            kind=kind,
+            vendor_code=outcome.failure.vendor_code if outcome.failure else None,
+            milliseconds=round(stages["whole"] * 1000),
+        )

@@ -1,0 +1,179 @@
+"""Logs: the system's journal, JSON lines, or colours on a terminal; never a secret, whatever a caller put into an event.
+
+Redaction is the last step before a line is written. It knows secrets by the name of their key and by their shape, so
+that an exception's text or a library's message cannot carry one out either.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Final, TextIO, cast
+
+import structlog
+
+from ordernpay import journald
+from ordernpay.repeats import Repeats
+
+REDACTED: Final = "[redacted]"
+
+SECRET_KEYS: Final = re.compile(
+    r"pin|auth_?secret|client_?secret|webhook_?secret|webhook_token|secret|password|passwd|token|access_?token|"
+    r"refresh_?token|authorization|authorisation|cookie|guid2|user_?identifier|card_?number|pan|cvc|cvv",
+    re.IGNORECASE,
+)
+SECRET_SHAPES: Final = (
+    re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"),
+    re.compile(r"(?i)([?&](?:token|access_token|auth|authorization)=)[^&\s\"']+"),
+    re.compile(
+        r"(?i)(\b\"?(?:pin|(?:auth|client|webhook)?_?secret|password|(?:access|refresh)?_?token|useridentifier)[\"']?"
+        r"\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,}]+)"
+    ),
+    re.compile(r"\b\d(?:[ -]?\d){12,18}\b"),
+)
+LIBRARIES: Final = (
+    "websockets",
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.access",
+    "uvicorn.asgi",
+    "httpx",
+    "httpcore",
+    "asyncio",
+)
+"""Their loggers print handshake headers, addresses with queries, or frames: nothing below WARNING comes through."""
+
+
+TRACEBACKS: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""Tracebacks without the values of variables: a frame's locals are where PINs are."""
+
+repeats = Repeats()
+"""What was held back in this process."""
+
+_as_it_is: Final = structlog.dev.plain_traceback
+
+
+def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The structlog processor: secrets out, by key and by shape."""
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def _clean(key: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if SECRET_KEYS.fullmatch(key):
+        return REDACTED
+    if isinstance(value, str):
+        return _shapeless(value)
+    if isinstance(value, dict):
+        return {name: _clean(str(name), entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", entry) for entry in value]
+    return value if isinstance(value, int | float) else _shapeless(repr(value))
+
+
+def _shapeless(text: str) -> str:
+    for shape in SECRET_SHAPES:
+        text = shape.sub(
+            lambda match: (match.group(1) if match.lastindex and match.group(1)[-1] in "=: " else "") + REDACTED, text
+        )
+    return text
+
+
+class _Stderr:
+    """Standard error; a line for which there is no room is lost, and nothing else is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+def configure(*, level: str = "info", colours: bool | None = None) -> bool:
+    """Set logging up for this process: natively to the journal where systemd connected stderr with it.
+
+    Args:
+        level: the lowest level that is written; with ``debug``, repeats are written too.
+        colours: for a person at a terminal; by default when stderr is one.
+
+    Returns:
+        whether it is the journal that is written to.
+    """
+    person = sys.stderr.isatty() if colours is None else colours
+    native = not person and _to_journald()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if level == "debug" else [repeats]),
+    ]
+    ending: list[Any] = (
+        [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer(exception_formatter=_as_it_is)]
+        if person
+        else [structlog.processors.ExceptionRenderer(TRACEBACKS), redact, structlog.processors.JSONRenderer()]
+    )
+    rendering = [*ending[:-1], journald.render] if native else ending
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=_factory(native=native),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    if native:
+        ending.append(_prefixed)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=_foreign(ending), foreign_pre_chain=shared))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    quiet(LIBRARIES)
+    return native
+
+
+def tell_held_back(*, everything: bool = False) -> None:
+    """Write how many repeats were held back where their time is over; at the end of the process, all."""
+    told = structlog.get_logger(__name__)
+    for values in repeats.due(everything=everything):
+        getattr(told, values.pop("level", "") or "warning")("repeats_held_back", **values)
+
+
+def _to_journald() -> bool:
+    try:
+        return journald.speaks_to_journald(os.environ, sys.stderr.fileno())
+    except (OSError, ValueError):  # stderr is no file
+        return False
+
+
+def _factory(*, native: bool) -> Any:
+    if not native:
+        return structlog.PrintLoggerFactory(cast("TextIO", _Stderr(sys.stderr)))
+    logger = journald.Logger()
+    return lambda *_: logger
+
+
+def _prefixed(_: Any, level: str, line: str) -> str:
+    """For a library's line, on the stream: the priority in front, as sd-daemon(3) has it."""
+    return f"<{journald.PRIORITIES.get(level, 4)}>{line}"
+
+
+def quiet(names: Iterable[str]) -> None:
+    """Cap loggers at WARNING, whatever our own level is."""
+    for name in names:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.handlers = []
+        logger.propagate = True
+
+
+def _foreign(ending: list[Any]) -> list[Any]:
+    return [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending]

@@ -1,0 +1,61 @@
+"""The gateway's own refusals and ends, in words for people."""
+
+from ordernpay.attempts import JournaledAttempt
+from ordernpay.conversion import Faults
+from ordernpay.journal import JournalUnavailable, Row
+from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.outcomes import Failure, Outcome, Refused, ended, expired, unknown
+
+
+def invalid(error: Faults) -> Refused:
+    """Params with faults; nothing was journaled."""
+    details: list[JsonValue] = [fault.as_json() for fault in error.faults]
+    return Refused(Failure("invalid_params", f"invalid params: {error}", details=details))
+
+
+def invalid_session(message: str) -> Refused:
+    """No session named, and more or less than one to choose from."""
+    return Refused(
+        Failure(
+            "invalid_params", f"invalid params: session: {message}", details=[{"path": "session", "message": message}]
+        )
+    )
+
+
+def conflict(row: Row) -> Refused:
+    """A key that another command has."""
+    failure = Failure("idempotency_conflict", "this key was used for another command; use a new key for new content")
+    return Refused(failure, command_id=row.command_id, state=row.state)
+
+
+def too_many(session: str, limit: int) -> Refused:
+    """A session that has all it may have under way."""
+    details: JsonObject = {"limit": "max_in_flight", "value": limit}
+    return Refused(Failure("overloaded", f"session {session} has {limit} commands under way", details=details))
+
+
+def not_journaled(error: JournalUnavailable) -> Refused:
+    """What cannot be written down is not sent."""
+    details: JsonObject = {"limit": "journal", "reason": str(error)}
+    return Refused(Failure("overloaded", f"{error}; nothing was sent", details=details))
+
+
+def not_unknown(state: str) -> Failure:
+    """A verdict or a retry for a command that needs none."""
+    return Failure(
+        "invalid_params",
+        f"expected an unknown command, this one is {state}",
+        details=[{"path": "command_id", "message": f"expected an unknown command, this one is {state}"}],
+    )
+
+
+def interrupted(why: str, *, sent: bool) -> Outcome:
+    """How a command ends that was interrupted and cannot go on."""
+    return unknown(f"sent before an interruption; {why}") if sent else expired(f"never sent: {why}")
+
+
+def broken(attempt: JournaledAttempt) -> Outcome:
+    """How a command ends whose session failed inside."""
+    if attempt.may_have_acted:
+        return unknown("an error inside the daemon; see its log")
+    return ended(Failure("session_unavailable", "an error inside the daemon, before anything was sent; see its log"))

@@ -1,0 +1,308 @@
+"""The methods of the local socket: params checked, access checked, then the gateway, the sessions, the journal."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import anyio
+from attrs import define, field, frozen
+
+from ordernpay import __version__
+from ordernpay.attempts import Answer
+from ordernpay.clock import Clock
+from ordernpay.commands import COMMANDS
+from ordernpay.conversion import Faults, structure
+from ordernpay.events import Events, FellBehind, Selection
+from ordernpay.gateway import Gateway
+from ordernpay.journal import Journal, JournalUnavailable, Row
+from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.outcomes import Failure, Outcome, Refused
+from ordernpay.rpc.access import Caller, Gatekeeper
+from ordernpay.rpc.condition import Condition, session_json
+from ordernpay.rpc.jsonrpc import RpcError, method_not_found
+from ordernpay.rpc.openrpc import Described, document
+from ordernpay.rpc.params import (
+    CommandQuery,
+    EventQuery,
+    Nothing,
+    OfCommand,
+    OfSession,
+    ResolveCommand,
+    RetryCommand,
+    Subscribe,
+    Unsubscribe,
+)
+from ordernpay.rpc.server import Client, Reply, Stats
+from ordernpay.vendors.protocol import Session
+
+MOST_SUBSCRIPTIONS: Final = 16
+
+
+@frozen
+class _Method:
+    params: type[Any]
+    summary: str
+    handle: Callable[["Methods", Client, Caller, Any], Awaitable[Reply]]
+
+
+@define
+class _Subscriptions:
+    last: int = 0
+    scopes: dict[int, anyio.CancelScope] = field(factory=dict)
+
+
+class Methods:
+    """What the socket's server hands its calls to."""
+
+    def __init__(
+        self, gateway: Gateway, journal: Journal, events: Events, gatekeeper: Gatekeeper, clock: Clock, backlog: int
+    ) -> None:
+        self._gateway = gateway
+        self._journal = journal
+        self._events = events
+        self.gatekeeper = gatekeeper
+        self._backlog = backlog
+        self.condition = Condition(gateway, journal, clock)
+        self._callers: dict[int, Caller] = {}
+        self._subscriptions: dict[int, _Subscriptions] = {}
+        self.client_stats: Callable[[], Stats] = Stats
+
+    def admit_by(self, gatekeeper: Gatekeeper) -> None:
+        """Other rules from here on, for those already connected as well."""
+        self.gatekeeper = gatekeeper
+        self._callers.clear()
+
+    def forget(self, client: Client) -> None:
+        """A client is gone."""
+        self._callers.pop(client.id, None)
+        self._subscriptions.pop(client.id, None)
+
+    async def call(self, client: Client, method: str, params: JsonObject | list[JsonValue] | None) -> Reply:
+        """Answer one call.
+
+        Raises:
+            RpcError: the error object that the caller gets.
+        """
+        known = METHODS.get(method)
+        if known is None and method not in COMMANDS:
+            raise method_not_found()
+        if isinstance(params, list):
+            raise _rpc_error(_invalid("", "expected params by name: an object"))
+        try:
+            caller = self._callers.get(client.id)
+            if caller is None:
+                caller = self._callers[client.id] = self.gatekeeper.caller(client.peer)
+            if known is None:
+                return await self._command(caller, method, params or {})
+            return await known.handle(self, client, caller, self._read(known, params or {}))
+        except Refused as error:
+            raise _rpc_error(error) from None
+        except JournalUnavailable as error:
+            raise _rpc_error(Refused(Failure("overloaded", str(error)))) from None
+
+    @staticmethod
+    def _read(method: _Method, params: JsonObject) -> Any:
+        try:
+            return structure(params, method.params)
+        except Faults as error:
+            details: list[JsonValue] = [fault.as_json() for fault in error.faults]
+            raise Refused(Failure("invalid_params", f"invalid params: {error}", details=details)) from None
+
+    # Vendor commands
+
+    async def _command(self, caller: Caller, method: str, params: JsonObject) -> Reply:
+        session = params.get("session")
+        if session is None and len(self._gateway.sessions) == 1:
+            session = next(iter(self._gateway.sessions))
+        self.gatekeeper.check(caller, method, session if isinstance(session, str) else None)
+        return _reply(await self._gateway.call(method, params, caller.uid))
+
+    # Sessions
+
+    async def _session_list(self, _client: Client, caller: Caller, _params: Nothing) -> Reply:
+        self.gatekeeper.check(caller, "session.list")
+        return Reply({"sessions": self.condition.sessions(self.gatekeeper.sessions(caller, "session.list"))})
+
+    async def _session_get(self, _client: Client, caller: Caller, params: OfSession) -> Reply:
+        self.gatekeeper.check(caller, "session.get", params.session)
+        return Reply({"session": session_json(self._session(params.session))})
+
+    async def _session_reconnect(self, _client: Client, caller: Caller, params: OfSession) -> Reply:
+        self.gatekeeper.check(caller, "session.reconnect", params.session)
+        session = self._session(params.session)
+        session.reconnect()
+        return Reply({"session": session_json(session)})
+
+    def _session(self, name: str) -> Session:
+        session = self._gateway.sessions.get(name)
+        if session is None:
+            known: list[JsonValue] = [*sorted(self._gateway.sessions)]
+            raise Refused(Failure("unknown_session", f"no session {name}", details={"sessions": known}))
+        return session
+
+    # Commands of the journal
+
+    async def _row(self, caller: Caller, method: str, command_id: str) -> Row:
+        self.gatekeeper.check(caller, method)
+        row = await self._journal.get(command_id)
+        if row is None:
+            raise _invalid("command_id", "no such command in the journal")
+        self.gatekeeper.check(caller, method, row.session)
+        return row
+
+    async def _command_get(self, _client: Client, caller: Caller, params: OfCommand) -> Reply:
+        return Reply((await self._row(caller, "command.get", params.command_id)).as_json())
+
+    async def _command_list(self, _client: Client, caller: Caller, params: CommandQuery) -> Reply:
+        self.gatekeeper.check(caller, "command.list", params.session)
+        visible = self.gatekeeper.sessions(caller, "command.list")
+        sessions = [params.session] if params.session is not None else None if visible is None else sorted(visible)
+        rows = await self._journal.list_commands(sessions, params.state, params.after, params.limit)
+        following = rows[-1].command_id if len(rows) == params.limit else None
+        return Reply({"commands": [row.as_json() for row in rows], "next": following})
+
+    async def _command_retry(self, _client: Client, caller: Caller, params: RetryCommand) -> Reply:
+        row = await self._row(caller, "command.retry", params.command_id)
+        if not caller.admin and row.peer_uid != caller.uid:
+            text = f"{caller.name} (uid {caller.uid}) did not give this command; its own user or an admin may retry it"
+            raise Refused(Failure("forbidden", text))
+        return _reply(await self._gateway.retry(row, params.timeout))
+
+    async def _command_resolve(self, _client: Client, caller: Caller, params: ResolveCommand) -> Reply:
+        row = await self._row(caller, "command.resolve", params.command_id)
+        if params.state == "succeeded":
+            verdict = Outcome("succeeded", result={})
+        else:
+            verdict = Outcome("failed", failure=Failure("vendor_unavailable", f"resolved by hand: {params.note}"))
+        return Reply((await self._gateway.resolve(row, verdict, f"{caller.name}: {params.note}")).as_json())
+
+    # Events
+
+    async def _event_subscribe(self, client: Client, caller: Caller, params: Subscribe) -> Reply:
+        selection = self._selection(caller, "event.subscribe", params.sessions, params.kinds)
+        first, last = await self._journal.event_bounds()
+        mine = self._subscriptions.setdefault(client.id, _Subscriptions())
+        if len(mine.scopes) >= MOST_SUBSCRIPTIONS:
+            details: JsonObject = {"limit": "subscriptions", "value": MOST_SUBSCRIPTIONS}
+            raise Refused(Failure("overloaded", "this connection has too many subscriptions", details=details))
+        position, gap = last, False
+        if params.since is not None:
+            position, gap = params.since, params.since < first - 1 or params.since > last
+            if params.since > last:  # from a journal that is no more: everything kept is news
+                position = first - 1
+        mine.last += 1
+        number, scope = mine.last, anyio.CancelScope()
+        mine.scopes[number] = scope
+
+        async def pump() -> None:
+            with scope:
+                try:
+                    async for event in self._events.follow(position, selection, self._backlog):
+                        await client.notify("event", {"subscription": number, "event": event.as_json()})
+                except FellBehind:
+                    client.cut_off("slow", {"subscription": number, "last_seq": self._events.last_seq})
+            mine.scopes.pop(number, None)
+
+        result: JsonObject = {
+            "subscription": number,
+            "last_seq": last,
+            "first_seq": first,
+            "gap": gap,
+            "journal": self._journal.identity,
+        }
+        return Reply(result, pump)
+
+    async def _event_unsubscribe(self, client: Client, caller: Caller, params: Unsubscribe) -> Reply:
+        self.gatekeeper.check(caller, "event.unsubscribe")
+        mine = self._subscriptions.get(client.id, _Subscriptions())
+        scope = mine.scopes.pop(params.subscription, None)
+        if scope is None:
+            raise _invalid("subscription", "no such subscription on this connection")
+        scope.cancel()
+        return Reply({})
+
+    async def _event_list(self, _client: Client, caller: Caller, params: EventQuery) -> Reply:
+        wanted = self._selection(caller, "event.list", params.sessions, params.kinds)
+        sessions = None if wanted.sessions is None else sorted(wanted.sessions)
+        kinds = None if wanted.kinds is None else sorted(wanted.kinds)
+        first, last = await self._journal.event_bounds()
+        events = await self._journal.events_after(params.since, params.limit, sessions, kinds)
+        return Reply(
+            {
+                "events": [event.as_json() for event in events],
+                "last_seq": last,
+                "first_seq": first,
+                "journal": self._journal.identity,
+            }
+        )
+
+    def _selection(
+        self, caller: Caller, method: str, sessions: tuple[str, ...] | None, kinds: tuple[str, ...] | None
+    ) -> Selection:
+        self.gatekeeper.check(caller, method)
+        for session in sessions or ():
+            self.gatekeeper.check(caller, method, session)
+        visible = self.gatekeeper.sessions(caller, method)
+        return Selection(
+            sessions=frozenset(sessions) if sessions is not None else visible,
+            kinds=None if kinds is None else frozenset(kinds),
+        )
+
+    # The daemon
+
+    async def _daemon_status(self, _client: Client, caller: Caller, _params: Nothing) -> Reply:
+        self.gatekeeper.check(caller, "daemon.status")
+        visible = self.gatekeeper.sessions(caller, "session.list")
+        return Reply(await self.condition.told(visible, self.client_stats()))
+
+    async def _discover(self, _client: Client, _caller: Caller, _params: Nothing) -> Reply:
+        return Reply(openrpc())
+
+
+METHODS: Final[Mapping[str, _Method]] = {
+    "session.list": _Method(Nothing, "Every session and how it stands.", Methods._session_list),
+    "session.get": _Method(OfSession, "One session and how it stands.", Methods._session_get),
+    "session.reconnect": _Method(
+        OfSession, "Drop a session's connection and make a new one.", Methods._session_reconnect
+    ),
+    "command.get": _Method(OfCommand, "A command as the journal has it.", Methods._command_get),
+    "command.list": _Method(CommandQuery, "Commands of the journal, newest first.", Methods._command_list),
+    "command.retry": _Method(RetryCommand, "Send an unknown command again.", Methods._command_retry),
+    "command.resolve": _Method(ResolveCommand, "A person's verdict on an unknown command.", Methods._command_resolve),
+    "event.subscribe": _Method(Subscribe, "Events, as notifications `event`.", Methods._event_subscribe),
+    "event.unsubscribe": _Method(Unsubscribe, "End a subscription.", Methods._event_unsubscribe),
+    "event.list": _Method(EventQuery, "Kept events.", Methods._event_list),
+    "daemon.status": _Method(Nothing, "The daemon, its sessions, its journal.", Methods._daemon_status),
+    "rpc.discover": _Method(Nothing, "This document.", Methods._discover),
+}
+
+
+def openrpc() -> JsonObject:
+    """The OpenRPC document, from the classes that check the calls."""
+    own = [Described(name, method.summary, method.params) for name, method in METHODS.items()]
+    return document(own, __version__)
+
+
+def _reply(answer: Answer) -> Reply:
+    outcome = answer.outcome
+    if outcome is None:
+        return Reply({"command_id": answer.command_id, "state": answer.state})
+    if outcome.failure is not None:
+        failure = outcome.failure
+        raise RpcError(failure.code, failure.message, failure.data(answer.command_id, outcome.state))
+    return Reply(
+        {
+            "command_id": answer.command_id,
+            "session": answer.session,
+            "state": outcome.state,
+            "result": outcome.result,
+            "vendor": outcome.vendor,
+        }
+    )
+
+
+def _rpc_error(error: Refused) -> RpcError:
+    return RpcError(error.failure.code, error.failure.message, error.failure.data(error.command_id, error.state))
+
+
+def _invalid(path: str, message: str) -> Refused:
+    return Refused(Failure("invalid_params", message, details=[{"path": path, "message": message}]))

@@ -1,0 +1,52 @@
+"""How the daemon stands, in one line for a person; and what of a new configuration only a restart can bring."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from ordernpay.config import Config
+from ordernpay.vendors.protocol import Session
+
+REASON_MOST: Final = 120
+
+TAKEN_OVER: Final = frozenset({"daemon.drain_seconds", "rpc.access", "rpc.admin_group"})
+"""Keys outside the sessions that a reload puts in force at once; all of `[journal]` is, too."""
+
+
+def standing(sessions: Mapping[str, Session], unknown: int, troubles: list[str]) -> str:
+    """One line: sessions up and down with the reasons, commands that nobody knows the outcome of, and what else is wrong.
+
+    Args:
+        sessions: as they run.
+        unknown: how many commands have no known outcome.
+        troubles: what an operator has to mend besides.
+    """
+    told = {name: session.status() for name, session in sessions.items()}
+    up = sum(status.state == "up" for status in told.values())
+    parts = [f"{up} of {len(told)} sessions up" if told else "no sessions configured"]
+    for name, status in told.items():
+        if status.state != "up":
+            reason = " ".join((status.last_error or "").split())[:REASON_MOST]
+            parts.append(f"{name} {status.state}" + (f" ({reason})" if reason else ""))
+    if unknown:
+        parts.append(f"{unknown} {'command' if unknown == 1 else 'commands'} unknown")
+    return "; ".join([*troubles, *parts])
+
+
+def needs_restart(started: Config, wanted: Config) -> list[str]:
+    """Which keys have changed since the start that a reload cannot bring into force."""
+    changed = []
+    for table in ("daemon", "rpc", "inbound"):
+        before, after = getattr(started, table), getattr(wanted, table)
+        if before is None or after is None:
+            changed += [table] if before != after else []
+            continue
+        names = [f"{table}.{attribute.name}" for attribute in attrs.fields(type(before))]
+        changed += [
+            name
+            for name in names
+            if name not in TAKEN_OVER
+            and getattr(before, name.partition(".")[2]) != getattr(after, name.partition(".")[2])
+        ]
+    return changed

@@ -1,0 +1,183 @@
+"""Doshii's socket for events: dialled again whenever it ends, and found out when it only looks alive.
+
+Page: support.doshii.com, Use of WebSockets (App partners): a ping at once, which completes the handshake, then every
+30 s, in milliseconds. The socket knows us by the base64 of the client id alone.
+"""
+
+import base64
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import anyio
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from ordernpay import __version__
+from ordernpay.clock import Clock
+from ordernpay.jsontext import JsonObject, JsonValue, dumps
+from ordernpay.vendors.backoff import BackOff
+from ordernpay.vendors.doshii import answers
+from ordernpay.vendors.doshii.settings import DoshiiConfig
+from ordernpay.vendors.http import trust
+from ordernpay.vendors.pulse import Pulse
+from ordernpay.vendors.reading import tolerant
+from ordernpay.vendors.reporter import Signal
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+OnEvent = Callable[[str, JsonObject, JsonValue], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class _Lost(Exception):
+    """The connection is of no more use."""
+
+
+class Feed:
+    """The socket of one session.
+
+    Args:
+        name: of the session.
+        config: of the session.
+        clock: for the pings' numbers.
+        on_event: awaited for each event, in order.
+        on_up: awaited when a connection stands, to catch up with what was missed.
+        on_change: told whether it stands, and why not.
+        seen: told the host and the TLS connection to it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: DoshiiConfig,
+        clock: Clock,
+        on_event: OnEvent,
+        on_up: Callable[[], Coroutine[Any, Any, None]],
+        on_change: Callable[[bool, str | None], None],
+        seen: Callable[[str, object], None],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._on_event = on_event
+        self._on_up = on_up
+        self._on_change = on_change
+        self._saw = seen
+        self._hurry = Signal()
+        self._scope: anyio.CancelScope | None = None
+        self._heard = Signal()
+        self.pulse = Pulse("its socket")
+        self._log = log.bind(session=name, vendor="doshii")
+
+    def reconnect(self) -> None:
+        """Drop the connection, if any, and make a new one at once."""
+        if self._scope is not None:
+            self._scope.cancel()
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+        config = self._config
+        back_off = BackOff(config.reconnect_min, config.reconnect_max)
+        while True:
+            self.pulse.within(config.connect_timeout)
+            why, stood = await self._once()
+            self._on_change(False, why)
+            pause = back_off.after_loss(stable=stood >= config.stable_seconds)
+            self.pulse.within(pause)
+            await self._hurry.wait(pause)
+
+    async def _once(self) -> tuple[str, float]:
+        """One connection, from its making to its end; why it ended, and for how many seconds it stood."""
+        try:
+            with anyio.fail_after(self._config.connect_timeout):
+                connection = await self._dial()
+        except TimeoutError:
+            return f"no socket within {self._config.connect_timeout:g} s", 0.0
+        except InvalidStatus as error:
+            return f"the socket was refused with HTTP {error.response.status_code}", 0.0
+        except (WebSocketException, OSError, EOFError, ValueError) as error:
+            return f"no socket: {type(error).__name__}", 0.0
+        why = "closed by us"
+        began = self._clock.now()
+        with anyio.CancelScope() as scope:
+            self._scope = scope
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._keep_alive, connection)
+                    tasks.start_soon(self._read, connection)
+                    tasks.start_soon(self._on_up)
+                    self._on_change(True, None)
+            except* _Lost as group:
+                why = str(group.exceptions[0])
+            finally:
+                self._scope = None
+                connection.transport.abort()
+        return why, self._clock.now() - began
+
+    async def _dial(self) -> ClientConnection:
+        config = self._config
+        parts = urlsplit(config.socket_url or "")
+        query = {"auth": base64.b64encode(config.client_id.encode()).decode()}
+        if config.device_id is not None:
+            query["deviceId"] = config.device_id
+        joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
+        tls = trust(config.ca_file) if parts.scheme == "wss" else None
+        connection = await connect(
+            urlunsplit(parts._replace(path=parts.path or "/", query=joined)),
+            ssl=tls,
+            compression=None,
+            max_size=MOST_BYTES,
+            ping_interval=None,
+            open_timeout=None,
+            close_timeout=1,
+            proxy=None,
+            user_agent_header=None,
+        )
+        self._saw(parts.hostname or "", connection.transport.get_extra_info("ssl_object"))
+        return connection
+
+    async def _keep_alive(self, connection: ClientConnection) -> None:
+        """Doshii's own ping; any message from it shows that the link stands."""
+        while True:
+            self._heard = Signal()
+            self.pulse.within(2 * self._config.ping_timeout + self._config.ping_interval)
+            await self._send(connection, {"doshii": {"ping": int(self._clock.wall() * 1000), "version": __version__}})
+            with anyio.move_on_after(self._config.ping_timeout) as limit:
+                await self._heard.wait()
+            if limit.cancelled_caught:
+                raise _Lost(f"silent: nothing within {self._config.ping_timeout:g} s of a ping")
+            await anyio.sleep(self._config.ping_interval)
+
+    async def _send(self, connection: ClientConnection, message: JsonObject) -> None:
+        try:
+            with anyio.fail_after(self._config.ping_timeout):
+                await connection.send(dumps(message))
+        except (ConnectionClosed, TimeoutError):
+            raise _Lost("connection lost") from None
+
+    async def _read(self, connection: ClientConnection) -> None:
+        while True:
+            try:
+                text = await connection.recv()
+            except ConnectionClosed as error:
+                code = error.rcvd.code if error.rcvd else None
+                raise _Lost(f"closed by Doshii with code {code}" if code else "connection lost") from None
+            self._heard.set()
+            await self._take(connection, text)
+
+    async def _take(self, connection: ClientConnection, text: str | bytes) -> None:
+        try:
+            message: JsonValue = tolerant(text)
+        except (ValueError, RecursionError):
+            self._log.warning("message_ignored", reason="no JSON")
+            return
+        beat = answers.is_heartbeat(message)
+        if beat is not None:
+            if beat[0] == "ping":
+                await self._send(connection, {"doshii": {"pong": beat[1], "version": __version__}})
+            return
+        event = answers.envelope(message)
+        if event is not None:
+            await self._on_event(event[0], event[1], message)

@@ -1,0 +1,206 @@
+"""What Doshii tells a session, by socket and by webhook: durable before it is acknowledged, and once."""
+
+import base64
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import anyio
+
+from ordernpay.clock import Clock
+from ordernpay.jsontext import JsonError, JsonObject, JsonValue, dumps, loads
+from ordernpay.vendors.doshii import answers
+from ordernpay.vendors.doshii.feed import Feed
+from ordernpay.vendors.doshii.settings import DoshiiConfig
+from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Publish, Published, Report, WebsocketDoor
+from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.rest import RestLine
+
+UNAUTHORISED: Final = HttpAnswer(401, {"error": "authorisation missing or wrong"})
+SAME_WITHIN: Final = 600.0
+"""Seconds within which an event with the same content is the same event; Doshii gives deliveries no name."""
+QUOTES_KEPT: Final = 1_000
+PAUSE: Final = 1.0
+ORDER_EVENTS: Final = frozenset({"order_created", "order_updated"})
+OPEN: Final = frozenset({"pending", "accepted"})
+
+
+class Inbox:
+    """The events of one session."""
+
+    def __init__(
+        self,
+        name: str,
+        config: DoshiiConfig,
+        clock: Clock,
+        publish: Publish,
+        line: RestLine,
+        catch_up: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._name = name
+        self._config = config
+        self._clock = clock
+        self._publish = publish
+        self._line = line
+        self._quotes: OrderedDict[str, tuple[JsonObject, JsonValue]] = OrderedDict()
+        self._news = anyio.Event()
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._told: OrderedDict[str, str] = OrderedDict()
+        self._feed = Feed(name, config, clock, self._from_socket, catch_up, self._socket_changed, line.http.seen)
+        if config.socket_url is not None:
+            line.pulses.append(self._feed.pulse)
+            line.lacking = "the socket for events is not connected yet"
+
+    async def run(self) -> None:
+        """Listen on the socket, where there is one."""
+        if self._config.socket_url is not None:
+            await self._feed.run()
+
+    def reconnect(self) -> None:
+        """A new socket."""
+        self._feed.reconnect()
+
+    def _socket_changed(self, connected: bool, why: str | None) -> None:  # noqa: FBT001 - a callback's fact
+        self._line.lacking = None if connected else why
+        if not connected:
+            self._line.change("down", why)
+        self._line.reconnect()
+
+    # Quotes
+
+    async def quote(self, quote_id: str, deadline: float) -> tuple[JsonObject, JsonValue] | None:
+        """The event that ends a pre-process, also one that came before anybody asked; None where none comes in time."""
+        while True:
+            news = self._news
+            found = self._quotes.get(quote_id)
+            if found is not None:
+                return found
+            remaining = deadline - self._clock.now()
+            if remaining <= 0:
+                return None
+            with anyio.move_on_after(min(remaining, PAUSE)):
+                await news.wait()
+
+    def _keep_quote(self, name: str, data: JsonObject, raw: JsonValue) -> None:
+        reader = Reader(data)
+        quote_id = reader.text("id")
+        if name != "order_preprocess" or quote_id is None or answers.status(reader) not in {"complete", "rejected"}:
+            return
+        self._quotes[quote_id] = (data, raw)
+        while len(self._quotes) > QUOTES_KEPT:
+            self._quotes.popitem(last=False)
+        self._news.set()
+        self._news = anyio.Event()
+
+    # Events
+
+    async def _take(self, name: str, data: JsonObject, raw: JsonValue) -> Published:
+        """Publish an event, unless its twin was; raises `OSError` while the journal cannot be written."""
+        reader = Reader(data)
+        published = await self._publish([answers.event(name, reader, raw)], self._name_of(name, data))
+        self._keep_quote(name, data, raw)
+        if name in ORDER_EVENTS:
+            self._note(reader)
+        return published
+
+    def _name_of(self, name: str, data: JsonObject) -> str:
+        """The same name for the same content within a while, however it came."""
+        digest = hashlib.sha256(f"{name}\0{dumps(data, sort_keys=True)}".encode()).hexdigest()
+        wall = self._clock.wall()
+        first, period = self._seen.get(digest, (None, 0))
+        if first is None or wall - first > SAME_WITHIN:
+            period = int(wall // SAME_WITHIN)
+            self._seen[digest] = wall, period
+            while len(self._seen) > 10 * QUOTES_KEPT:
+                self._seen.popitem(last=False)
+        return f"doshii:{digest}:{period}"
+
+    def _note(self, order: Reader) -> None:
+        identity, status = order.text("id"), order.text("status")
+        if identity is not None and status is not None:
+            self._told[identity] = status
+            while len(self._told) > QUOTES_KEPT:
+                self._told.popitem(last=False)
+
+    def note_made(self, raw: JsonValue) -> None:
+        """An order that we made, unless its events were faster."""
+        order = Reader(raw if isinstance(raw, dict) else {})
+        if order.text("id") not in self._told:
+            self._note(order)
+
+    def open_orders(self) -> list[str]:
+        """The orders that were open when we last heard of them."""
+        return [identity for identity, status in self._told.items() if status in OPEN]
+
+    async def _from_socket(self, name: str, data: JsonObject, raw: JsonValue) -> None:
+        while True:
+            try:
+                await self._take(name, data, raw)
+            except OSError:
+                await anyio.sleep(PAUSE)
+            else:
+                return
+
+    async def caught_up(self, raw: JsonObject) -> None:
+        """An order as it stands: told once for each state that it was found in."""
+        reader = Reader(raw)
+        identity, status = reader.text("id"), reader.text("status")
+        if identity is None or self._told.get(identity) == status:
+            return
+        self._note(reader)
+        data: JsonObject = {
+            name: reader.get(name)
+            for name in ("id", "status", "externalOrderRef", "rejectionCode", "rejectionReason")
+            if reader.get(name) is not None
+        }
+        report: Report = answers.event("order_updated", Reader(data), raw)
+        name = f"doshii:order:{identity}:{status}:{reader.text('version')}"
+        try:
+            await self._publish([report], name)
+        except OSError:
+            self._line.reporter.report(report)
+
+    # Webhooks
+
+    def doors(self) -> tuple[Door | WebsocketDoor, ...]:
+        """Where Doshii's webhooks come in, if there is a token by which they prove themselves."""
+        if self._config.webhook_token is None:
+            return ()
+        path, methods = f"/webhooks/doshii/{self._name}", ("GET", "POST")
+        most = 2**21
+        return (Door(path, self._from_webhook, UNAUTHORISED, most, methods, patient=True, webhook=True),)
+
+    async def _from_webhook(self, request: HttpRequest) -> HttpAnswer | None:
+        challenge = request.query.get("verify")
+        if challenge is not None and not request.body.strip(b"{} \r\n"):
+            return HttpAnswer(
+                200, challenge, result="verified"
+            )  # the call by which Doshii finds out that we are here; it tells nothing
+        if not self._authorised(request.headers.get("authorization", "")):
+            return None
+        try:
+            message = loads(request.body, max_depth=60) if request.body else {}
+        except JsonError:
+            return HttpAnswer(400, {"error": "expected a JSON object"})
+        event = answers.envelope(message)
+        if event is None:
+            return HttpAnswer(400, {"error": "expected an event"})
+        self._line.counters["webhooks"] += 1
+        try:
+            published = await self._take(event[0], event[1], message)
+        except OSError:
+            return HttpAnswer(503, {"error": "not now"}, {"Retry-After": "30"})
+        return HttpAnswer(200, {}, result=None if published.news else "repeat")
+
+    def _authorised(self, header: str) -> bool:
+        key, token = self._config.webhook_key, self._config.webhook_token
+        if token is None:
+            return False
+        if key is None:
+            expected = f"Bearer {token.reveal()}"
+        else:
+            pair = f"{key.reveal()}:{token.reveal()}".encode()
+            expected = f"Basic {base64.b64encode(pair).decode()}"
+        return hmac.compare_digest(header.encode(), expected.encode())

@@ -1,0 +1,391 @@
+"""A session of Doshii: orders by REST, told what becomes of them by socket or webhook.
+
+| command          | no answer                                                                                        |
+|------------------|--------------------------------------------------------------------------------------------------|
+| `order.create`   | looked up by externalOrderRef until the deadline, and now and then afterwards; never sent twice   |
+| `payment.create` | looked up among the order's payments by reference                                                 |
+| `order.update`   | `unknown`: lines that were appended cannot be told from others                                    |
+| `order.cancel`   | read and, where it still stands, cancelled again                                                  |
+| reads, quotes    | sent again                                                                                        |
+
+A change needs the order's `version`: it is read before, and once more after a 409 (page Error codes).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+from attrs import evolve
+
+from ordernpay.clock import Clock
+from ordernpay.commands import (
+    CancelOrder,
+    Command,
+    CreateOrder,
+    CreatePayment,
+    QuoteOrder,
+    UpdateOrder,
+)
+from ordernpay.config import Inbound
+from ordernpay.conversion import Fault, Faults, structure
+from ordernpay.jsontext import JsonObject
+from ordernpay.outcomes import Failure, Outcome, Refused, ended, expired, unknown
+from ordernpay.vendors.doshii import answers, requests, wire
+from ordernpay.vendors.doshii.findings import (
+    CONFLICT,
+    cancelled,
+    carried_out,
+    conflict,
+    doubted,
+    is_ours,
+    lookup_path,
+    only_good,
+    reference_of,
+    rows_of,
+    told_by,
+)
+from ordernpay.vendors.doshii.inbox import Inbox
+from ordernpay.vendors.doshii.requests import Work
+from ordernpay.vendors.doshii.settings import DoshiiConfig, Options
+from ordernpay.vendors.http import Answered, Call, Http
+from ordernpay.vendors.protocol import (
+    Attempt,
+    Door,
+    Prepared,
+    Publish,
+    Report,
+    SessionStatus,
+    Settlement,
+    WebsocketDoor,
+)
+from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.rest import Probing, RestLine, ended_late
+from ordernpay.vendors.tries import Rules
+
+COMMANDS: Final = (
+    *("order.quote", "order.create", "order.update", "order.cancel", "order.get", "order.list"),
+    *("payment.create", "menu.get", "vendor.request"),
+)
+DOUBTFUL_STATUSES: Final = frozenset({500, 502, 504})
+PROBE_SECONDS: Final = 15.0
+READ_SECONDS: Final = 10.0
+DOUBTS_KEPT: Final = 1_000
+DOUBT_SECONDS: Final = 24 * 3600.0
+"""How long an order is looked for whose create was not answered."""
+
+
+class DoshiiSession:
+    """One location behind Doshii."""
+
+    vendor = "doshii"
+
+    def __init__(self, name: str, config: DoshiiConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
+        del inbound
+        self.name = name
+        self.commands = COMMANDS
+        self._config = config
+        self._clock = clock
+        self._http = Http(clock, config.ca_file)
+        self._line = RestLine(name, self.vendor, self._http, publish, clock)
+        self._inbox = Inbox(name, config, clock, publish, self._line, self._catch_up)
+        self._publish = publish
+        self._doubtful: OrderedDict[str, float] = OrderedDict()
+
+    # Commands
+
+    def prepare(self, command: Command) -> Prepared:
+        if command.method not in self.commands:
+            details: JsonObject = {"supported": [*self.commands]}
+            raise Refused(Failure("unsupported", f"doshii has no {command.method}", details=details))
+        faults: list[Fault] = []
+        try:
+            given = structure(command.options, Options, "options")
+        except Faults as error:
+            faults, given = list(error.faults), Options()
+        work = requests.work(command, self._config, self._config.merged(given), faults)
+        if faults:
+            raise Faults(faults)
+        return Prepared(work, command.content(), vendor_ids=work.ids | {"key": command.key})
+
+    def may_repeat(self, method: str) -> bool:
+        """What can be looked up, and a cancel."""
+        return method in {"order.create", "payment.create", "order.cancel"}
+
+    async def perform(self, command: Command, prepared: Prepared, attempt: Attempt) -> Outcome:
+        work: Work = prepared.work
+        may_wait = command.when_offline == "wait"
+        match command.params:
+            case QuoteOrder():
+                return await self._quote(work, attempt, may_wait=may_wait)
+            case CreateOrder() | CreatePayment():
+                return await self._create(command, work, attempt, may_wait=may_wait)
+            case CancelOrder(order_id=order_id):
+                return await self._cancel(command, order_id, attempt, may_wait=may_wait)
+            case UpdateOrder(order_id=order_id):
+                return await self._append(command, order_id, work, attempt, may_wait=may_wait)
+            case _:
+                rules = self._rules(repeatable=work.method == "GET", changes=command.type.changes)
+                late = self._late(command) if command.type.changes else None
+                answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=late)
+                return answer if isinstance(answer, Outcome) else told_by(command, answer)
+
+    async def _quote(self, work: Work, attempt: Attempt, *, may_wait: bool) -> Outcome:
+        """Ask for a pre-process and wait for its event, which may come before the answer that names it."""
+        answer = await self._ask(work, attempt, self._rules(repeatable=True, changes=False), may_wait=may_wait)
+        if isinstance(answer, Outcome):
+            return answer
+        raw = answer.json()
+        request = Reader(raw if isinstance(raw, dict) else {})
+        quote_id = request.text("id")
+        if quote_id is None:
+            return ended(Failure("vendor_unavailable", "doshii took the request without an id"), raw)
+        if answers.status(request) == "rejected":
+            return answers.quote(request, raw)
+        found = await self._inbox.quote(quote_id, attempt.deadline)
+        if found is None:
+            why = f"the POS did not answer pre-process {quote_id} in time; it had no effect"
+            return ended(Failure("vendor_unavailable", why), raw)
+        return answers.quote(Reader(found[0]), found[1])
+
+    async def _create(self, command: Command, work: Work, attempt: Attempt, *, may_wait: bool) -> Outcome:
+        if attempt.sent_before and not attempt.knowingly:
+            return await self._look_up(command, attempt)
+        rules = self._rules(repeatable=False, changes=True)
+        answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=self._late(command))
+        if isinstance(answer, Outcome):
+            return answer if answer.state != "unknown" else await self._look_up(command, attempt)
+        told = told_by(command, answer)
+        if isinstance(command.params, CreateOrder):
+            self._inbox.note_made(answer.json())
+        return told if told.vendor_ids else await self._look_up(command, attempt)
+
+    async def _look_up(self, command: Command, attempt: Attempt) -> Outcome:
+        """What became of a create that was not answered."""
+        path = lookup_path(command)
+        if path is None:
+            return unknown("sent, and not answered; it has no reference by which it could be found", retryable=False)
+        while True:
+            rules = self._rules(repeatable=True, changes=False)
+            answer = await self._ask(Work("GET", path), Probing(attempt.deadline), rules, may_wait=True)
+            if isinstance(answer, Answered):
+                found = await self._found(command, answer, attempt)
+                if found is not None:
+                    return found
+            pause = self._config.lookup_seconds
+            if self._clock.now() + pause >= attempt.deadline:
+                break
+            await anyio.sleep(pause)
+        self._doubt(command)
+        return unknown("sent, and not answered; it was not found at Doshii yet, and is looked for now and then")
+
+    async def _found(self, command: Command, answer: Answered, attempt: Attempt | None) -> Outcome | None:
+        """The order or payment that a lookup found, unless it is another command's."""
+        for raw in rows_of(answer.json()):
+            reader = Reader(raw)
+            identity = reader.text("id")
+            if identity is None or not is_ours(command, reader):
+                continue
+            if attempt is not None:
+                made = "payment_id" if isinstance(command.params, CreatePayment) else "order_id"
+                other = await attempt.recall(made, identity)
+                if other.get("key", command.key) != command.key:
+                    continue
+            return carried_out(command, raw)
+        return None
+
+    async def _cancel(self, command: Command, order_id: str, attempt: Attempt, *, may_wait: bool) -> Outcome:
+        """Read the version, then change the status; once more after a 409, or after no answer."""
+        outcome: Outcome = expired("no time left; nothing was sent")
+        doubtful = attempt.sent_before
+        for _ in range(2):
+            read = await self._read_order(order_id, attempt, may_wait=may_wait)
+            if isinstance(read, Outcome):
+                return doubted(read, doubtful)
+            raw, order = read
+            if order.text("status") in {"cancelled", "venue_cancelled"}:
+                return cancelled(raw, order_id)
+            work = Work("PUT", requests.order_path(order_id), {"version": order.get("version"), "status": "cancelled"})
+            rules = evolve(self._rules(repeatable=False, changes=True), through=frozenset({CONFLICT}))
+            late = only_good(self._late(command)) if doubtful else self._late(command)
+            answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=late)
+            if isinstance(answer, Outcome):
+                if answer.state != "unknown" or self._clock.now() >= attempt.deadline:
+                    return doubted(answer, doubtful)
+                doubtful, outcome = True, answer
+            elif answer.status != CONFLICT:
+                return told_by(command, answer)
+            else:
+                outcome = conflict(answer)
+        return doubted(outcome, doubtful)
+
+    async def _append(
+        self, command: Command, order_id: str, work: Work, attempt: Attempt, *, may_wait: bool
+    ) -> Outcome:
+        """Append lines; with a version, read it before, and once more after a 409."""
+        if not isinstance(work.body, dict):
+            rules = self._rules(repeatable=False, changes=True)
+            answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=self._late(command))
+            return answer if isinstance(answer, Outcome) else told_by(command, answer)
+        outcome: Outcome = expired("no time left; nothing was sent")
+        for _ in range(2):
+            read = await self._read_order(order_id, attempt, may_wait=may_wait)
+            if isinstance(read, Outcome):
+                return read
+            versioned = evolve(work, body={**work.body, "version": read[1].get("version")})
+            rules = evolve(self._rules(repeatable=False, changes=True), through=frozenset({CONFLICT}))
+            answer = await self._ask(versioned, attempt, rules, may_wait=may_wait, late=self._late(command))
+            if isinstance(answer, Outcome):
+                return answer
+            if answer.status != CONFLICT:
+                return told_by(command, answer)
+            outcome = conflict(answer)
+        return doubted(outcome, attempt.sent_before)
+
+    async def _read_order(
+        self, order_id: str, attempt: Attempt, *, may_wait: bool
+    ) -> tuple[JsonObject, Reader] | Outcome:
+        work = Work("GET", requests.order_path(order_id))
+        rules = self._rules(repeatable=True, changes=False)
+        answer = await self._ask(work, Probing(attempt.deadline), rules, may_wait=may_wait)
+        if isinstance(answer, Outcome):
+            if attempt.sent_before and answer.state != "unknown":
+                return unknown("sent before, and the order could not be read now")
+            return answer
+        raw = answer.json()
+        order = raw if isinstance(raw, dict) else {}
+        return order, Reader(order)
+
+    async def _ask(
+        self,
+        work: Work,
+        attempt: Attempt,
+        rules: Rules,
+        *,
+        may_wait: bool,
+        late: Callable[[Answered], None] | None = None,
+    ) -> Answered | Outcome:
+        async def build() -> Call:
+            config = self._config
+            headers = {
+                "Authorization": "Bearer "
+                + wire.token(config.client_id, config.client_secret.reveal(), self._clock.wall()),
+                wire.LOCATION: config.location_id,
+                "Accept": "application/json",
+                "Content-Type": "application/json",
+            }
+            url = f"{config.base_url.rstrip('/')}/{work.path}"
+            return Call(work.method, url, headers, None if work.text is None else work.text.encode())
+
+        return await self._line.perform(build, attempt, rules, may_wait=may_wait, late=late)
+
+    def _rules(self, *, repeatable: bool, changes: bool) -> Rules:
+        return Rules(
+            repeatable=repeatable,
+            changes=changes,
+            unavailable_seconds=self._config.unavailable_seconds,
+            error_delays=self._config.error_delays if repeatable else (),
+            ambiguous=DOUBTFUL_STATUSES if changes else frozenset(),
+        )
+
+    def _late(self, command: Command) -> Callable[[Answered], None]:
+        def late(answer: Answered) -> None:
+            def ended(known: Command) -> Outcome:
+                return ended_late(answer, lambda told: told_by(known, told))
+
+            self._line.reporter.report(Report(settlement=Settlement("key", command.key, ended)))
+
+        return late
+
+    # What is not known yet
+
+    def _doubt(self, command: Command) -> None:
+        reference = reference_of(command)
+        if isinstance(command.params, CreateOrder) and reference is not None:
+            self._doubtful[reference] = self._clock.now() + DOUBT_SECONDS
+            while len(self._doubtful) > DOUBTS_KEPT:
+                self._doubtful.popitem(last=False)
+
+    async def _reconcile(self) -> None:
+        """Look now and then for orders whose create was not answered."""
+        while True:
+            await anyio.sleep(self._config.reconcile_seconds)
+            for reference, until in list(self._doubtful.items()):
+                if await self._look_for(reference) or self._clock.now() > until:
+                    self._doubtful.pop(reference, None)
+
+    async def _look_for(self, reference: str) -> bool:
+        """Whether an order with this reference is there that was not known to be another command's."""
+        rules = self._rules(repeatable=False, changes=False)
+        deadline = self._clock.now() + READ_SECONDS
+        work = Work("GET", requests.by_reference(reference))
+        answer = await self._ask(work, Probing(deadline), rules, may_wait=False)
+        rows = rows_of(answer.json()) if isinstance(answer, Answered) else []
+        return any([await self._settled_by(raw) for raw in rows])  # each of them, not up to the first
+
+    async def _settled_by(self, raw: JsonObject) -> bool:
+        """An order at Doshii shows that its create acted; whether that was news."""
+        reference = Reader(raw).text("externalOrderRef")
+        if reference is None:
+            return False
+        told = Settlement("external_ref", reference, lambda known: carried_out(known, raw), "order_id")
+        try:
+            return (await self._publish([Report(settlement=told)])).settled > 0
+        except OSError:
+            self._line.reporter.report(Report(settlement=told))
+            return False
+
+    async def _catch_up(self) -> None:
+        """Read what is open at Doshii, and what was when we last heard of it: what was told while nobody listened."""
+        rules = self._rules(repeatable=True, changes=False)
+        open_before = self._inbox.open_orders()
+        work = Work("GET", f"orders?status=pending%2Caccepted%2Crejected&limit={requests.MOST_LISTED}")
+        answer = await self._ask(work, Probing(self._clock.now() + READ_SECONDS), rules, may_wait=True)
+        if isinstance(answer, Outcome):
+            return
+        rows = rows_of(answer.json())
+        listed = {Reader(raw).text("id") for raw in rows}
+        for order_id in open_before:
+            if order_id not in listed:
+                read = await self._read_order(order_id, Probing(self._clock.now() + READ_SECONDS), may_wait=True)
+                rows += [] if isinstance(read, Outcome) else [read[0]]
+        for raw in rows:
+            await self._settled_by(raw)
+            await self._inbox.caught_up(raw)
+
+    # The connection
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._http.run)
+            tasks.start_soon(self._line.reporter.run)
+            tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
+            tasks.start_soon(self._reconcile)
+            if self._config.socket_url is None:
+                tasks.start_soon(self._catch_up)  # with a socket, each new connection does
+            tasks.start_soon(self._inbox.run)
+
+    async def _probe(self) -> None:
+        """GET the location's health: the credentials are good, Doshii is there."""
+        work = Work("GET", f"health/locations/{self._config.location_id}")
+        rules = Rules(repeatable=False, changes=False)
+        answer = await self._ask(work, Probing(self._clock.now() + PROBE_SECONDS), rules, may_wait=False)
+        if isinstance(answer, Answered):
+            self._line.stands()
+        elif answer.failure is not None:
+            refused = answer.failure.kind == "unauthorised"
+            self._line.change("refused" if refused else "down", answer.failure.message)
+
+    def status(self) -> SessionStatus:
+        return self._line.status()
+
+    def reconnect(self) -> None:
+        self._inbox.reconnect()
+        self._line.reconnect()
+
+    def suspect(self, why: str) -> None:
+        self._line.change("connecting", why)
+        self.reconnect()
+
+    def doors(self) -> tuple[Door | WebsocketDoor, ...]:
+        return self._inbox.doors()

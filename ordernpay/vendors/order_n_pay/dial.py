@@ -1,0 +1,172 @@
+"""The role in which the daemon opens the websocket: token handshake, connection, and when to try again."""
+
+import ssl
+from typing import Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import anyio
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from ordernpay.certificates import Certificate, of_peer
+from ordernpay.jsontext import JsonError, JsonObject, dumps, loads
+from ordernpay.vendors.http import reason_of
+from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
+from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
+from ordernpay.vendors.protocol import LinkClosed
+from ordernpay.vendors.reading import Reader
+
+REFUSED_STATUSES: Final = frozenset({401, 403})
+POLICY_VIOLATION: Final = 1008
+
+
+class Unreachable(Exception):
+    """No connection could be made; worth another try."""
+
+
+class CredentialsRefused(Exception):
+    """The POS does not accept who we say we are; tried again slowly."""
+
+
+class DialledLink:
+    """A websocket that we opened, used once."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What the POS has shown; None without TLS."""
+        return of_peer(self._connection.transport.get_extra_info("ssl_object"))
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def probe(self) -> None:
+        try:
+            await (await self._connection.ping())
+        except ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def close(self, code: int, reason: str) -> None:
+        with anyio.move_on_after(1, shield=True):
+            await self._connection.close(code, reason)
+        self._connection.transport.abort()
+
+
+def _closed(error: ConnectionClosed) -> LinkClosed:
+    code = error.rcvd.code if error.rcvd else None
+    if error.rcvd:
+        return LinkClosed(f"closed by the POS with code {error.rcvd.code}", code)
+    return LinkClosed("connection lost" if error.sent is None else f"closed with code {error.sent.code}", code)
+
+
+async def open_link(config: OrderNPayConfig) -> DialledLink:
+    """Connect once, after the token handshake where there is a secret.
+
+    Raises:
+        Unreachable: not now; try again.
+        CredentialsRefused: not with these credentials.
+    """
+    url = config.url or ""
+    tls = _trust(config.ca_file)
+    secure = urlsplit(url).scheme == "wss"
+    with anyio.move_on_after(config.connect_timeout):
+        try:
+            if config.auth_secret is not None:
+                url = _with_token(url, config.token_parameter, await _token(config, tls))
+            connection = await connect(
+                url,
+                ssl=tls if secure else None,
+                compression=None,
+                max_size=config.max_message_bytes,
+                ping_interval=None,
+                open_timeout=None,
+                close_timeout=1,
+                proxy=None,
+                user_agent_header=None,
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            if status in REFUSED_STATUSES:
+                raise CredentialsRefused(f"the POS refused the connection with HTTP {status}") from None
+            raise Unreachable(f"the POS answered HTTP {status} instead of opening a websocket") from None
+        except (InvalidHandshake, InvalidURI, UnicodeError) as error:
+            raise Unreachable(f"no websocket there ({type(error).__name__})") from None
+        except ssl.SSLCertVerificationError as error:
+            raise Unreachable(f"TLS certificate not accepted: {error.verify_message}") from None
+        except (OSError, EOFError) as error:
+            raise Unreachable(_reason(error)) from None
+        link = DialledLink(connection)
+        try:
+            await link.probe()
+        except LinkClosed as error:
+            if error.code == POLICY_VIOLATION:
+                raise CredentialsRefused(error.reason) from None
+            raise Unreachable(error.reason) from None
+        return link
+    raise Unreachable(f"no connection within {config.connect_timeout:g} s")
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """The system's store, and the configured file beside it."""
+    tls = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            tls.load_verify_locations(ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise Unreachable(f"ca_file {ca_file}: cannot be used ({error.strerror or type(error).__name__})") from None
+    return tls
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+async def _token(config: OrderNPayConfig, tls: ssl.SSLContext) -> str:
+    """POST to the auth endpoint on the websocket's host (page WebsocketAuthentication); the access token."""
+    parts = urlsplit(config.url or "")
+    scheme = "https" if parts.scheme == "wss" else "http"
+    address = urlunsplit((scheme, parts.netloc, AUTH_PATH, "", ""))
+    secret = config.auth_secret.reveal() if config.auth_secret else ""
+    body: JsonObject = {
+        "ProviderOutletID": config.provider_outlet_id,
+        "POSRemoteID": config.pos_remote_id,
+        "AuthSecret": secret,
+    }
+    try:
+        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=config.connect_timeout) as client:
+            answer = await client.post(
+                address, content=dumps(body).encode(), headers={"Content-Type": "application/json"}
+            )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Unreachable(f"token handshake: {reason_of(error)}") from None
+    if answer.status_code in REFUSED_STATUSES:
+        raise CredentialsRefused(f"token handshake: refused with HTTP {answer.status_code}")
+    if answer.status_code != httpx.codes.OK:
+        raise Unreachable(f"token handshake: HTTP {answer.status_code}")
+    try:
+        told = loads(answer.content)
+    except JsonError:
+        raise Unreachable("token handshake: the answer is no JSON") from None
+    token = Reader(told).text("AccessToken") if isinstance(told, dict) else None
+    if not token:
+        raise CredentialsRefused("token handshake: answered without a token")
+    return token
+
+
+def _with_token(url: str, parameter: str, token: str) -> str:
+    parts = urlsplit(url)
+    query = "&".join(part for part in (parts.query, urlencode({parameter: token})) if part)
+    return urlunsplit(parts._replace(path=parts.path or "/", query=query))

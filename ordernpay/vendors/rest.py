@@ -1,0 +1,218 @@
+"""What the sessions of REST vendors share: the way to the vendor, how it stands, and one command over it."""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import anyio
+import structlog
+from attrs import field, frozen
+
+from ordernpay import crash
+from ordernpay.clock import Clock
+from ordernpay.outcomes import Outcome, session_unavailable
+from ordernpay.vendors.http import Answered, Call, Http, NoAnswer, NotSent, Result
+from ordernpay.vendors.protocol import Attempt, Publish, Report, SessionState, SessionStatus
+from ordernpay.vendors.pulse import Pulse
+from ordernpay.vendors.reporter import Reporter, Signal
+from ordernpay.vendors.tries import Again, Rules, Tries, refusal
+
+PROBE_DOWN_MOST: Final = 30.0
+PROBE_MOST: Final = 60.0
+"""Seconds within which a probe has ended, with its retries and a new token."""
+UNAUTHORISED: Final = frozenset({401, 403})
+
+log = structlog.get_logger(__name__)
+
+
+Build = Callable[[], Awaitable[Call | Outcome | NotSent]]
+"""Makes the request, with fresh credentials; where there are none to be had, why."""
+
+
+@frozen
+class Probing:
+    """A try at nothing but finding out whether the vendor is there."""
+
+    deadline: float
+    sent_before: bool = False
+    knowingly: bool = False
+    remembered: Mapping[str, str] = field(factory=dict)
+
+    async def sending(self) -> None:
+        """Nothing to write down."""
+
+    async def remember(self, **_: str) -> None:
+        """Nothing to write down."""
+
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        """Nothing to look up."""
+        del name, value
+        return {}
+
+
+class RestLine:
+    """A session's way to its vendor, and how that way stands."""
+
+    def __init__(self, name: str, vendor: str, http: Http, publish: Publish, clock: Clock) -> None:
+        self.http = http
+        self.reporter = Reporter(name, publish, self._told)
+        self.counters = dict.fromkeys(
+            ("requests", "answers", "unanswered", "not_sent", "late_answers", "webhooks", "connections"), 0
+        )
+        self._name = name
+        self._clock = clock
+        self._state: SessionState = "connecting"
+        self._since = clock.wall()
+        self._last_error: str | None = None
+        self.lacking: str | None = None
+        self._performing = 0
+        self._hurry = Signal()
+        self._pulse = Pulse("its probe")
+        self.pulses = [self._pulse]
+        self._log = log.bind(session=name, vendor=vendor)
+
+    # State
+
+    def status(self) -> SessionStatus:
+        """How the session stands."""
+        overdue = next((why for pulse in self.pulses if (why := pulse.overdue())), None)
+        return SessionStatus(
+            self._state,
+            self._since,
+            self._performing,
+            self._last_error,
+            dict(self.counters),
+            overdue,
+            certificate_expires=self.http.certificate_expires,
+        )
+
+    def reconnect(self) -> None:
+        """Probe now."""
+        self._hurry.set()
+
+    def change(self, state: SessionState, why: str | None = None) -> None:
+        """Note how the way stands, and tell it where that is news."""
+        if why is not None:
+            self._last_error = why
+        if state == self._state:
+            return
+        was, self._state, self._since = self._state, state, self._clock.wall()
+        self._log.info("session_changed", state=state, reason=why)
+        if state == "up":
+            self.counters["connections"] += 1
+            self.reporter.report(Report("session.up", {"state": "up"}))
+        elif was == "up" or state == "refused":
+            self.reporter.report(Report("session.down", {"state": state, "reason": why}))
+
+    def stands(self) -> None:
+        """The vendor answers us; the session is up with it, unless it lacks something else."""
+        if self.lacking is None:
+            self.change("up")
+        else:
+            self.change("down", self.lacking)
+
+    async def keep_probing(self, probe: Callable[[], Awaitable[None]], every: float) -> None:
+        """Find out how the way stands: at once, every so often while it is up, with back-off while it is not."""
+        misses = 0
+        while True:
+            self._pulse.within(PROBE_MOST)
+            await probe()
+            if self._state == "up":
+                misses, pause = 0, every
+            else:
+                misses += 1
+                ceiling = min(PROBE_DOWN_MOST, 0.5 * 2.0**misses)
+                pause = max(0.1, random.random() * ceiling)  # noqa: S311 - jitter, no secret
+            self._pulse.within(pause)
+            await self._hurry.wait(pause)
+
+    def _told(self, report: Report, settled: bool) -> None:  # noqa: FBT001 - a callback's fact, not a switch
+        if report.settlement is not None and settled:
+            self.counters["late_answers"] += 1
+
+    # Requests
+
+    async def perform(
+        self,
+        build: Build,
+        attempt: Attempt,
+        rules: Rules,
+        *,
+        may_wait: bool = True,
+        renew: Callable[[], None] | None = None,
+        late: Callable[[Answered], None] | None = None,
+    ) -> Answered | Outcome:
+        """Make a request under its vendor's rules.
+
+        Args:
+            build: the request.
+            attempt: the command's try.
+            rules: when it is tried again.
+            may_wait: whether to go on while the vendor cannot be reached.
+            renew: forget the credentials; the request is then tried once more.
+            late: told of an answer after the deadline that says how the command ended: `ended_late` reads it.
+
+        Returns:
+            an answer of 2xx or of a status that `rules` lets through, else how the command ended.
+        """
+        tries = Tries(rules, self._name, may_wait, renew is not None, attempt.sent_before)
+        if not may_wait and not isinstance(attempt, Probing) and self._state in {"down", "refused"}:
+            return tries.doubted(session_unavailable(f"session {self._name} is {self._state}: {self._last_error}"))
+        self._performing += 1
+        try:
+            while True:
+                call = await build()
+                if isinstance(call, Outcome):
+                    return tries.doubted(call)
+                if isinstance(call, Call) and rules.changes:
+                    await attempt.sending()
+                    crash.point("sending")
+                follows = tries.after(await self._send(call, attempt.deadline, _telling(late, rules, tries.ambiguous)))
+                if not isinstance(follows, Again):
+                    return follows
+                if self._clock.now() + follows.pause >= attempt.deadline:
+                    return follows.otherwise
+                if follows.renew and renew is not None:
+                    renew()
+                await anyio.sleep(follows.pause)
+        finally:
+            self._performing -= 1
+
+    async def _send(self, call: Call | NotSent, deadline: float, late: Callable[[Answered], None] | None) -> Result:
+        """One try, and what it says of the way."""
+        self.counters["requests"] += isinstance(call, Call)
+        result = call if isinstance(call, NotSent) else await self.http.send(call, deadline, late)
+        match result:
+            case NotSent(why=why):
+                self.counters["not_sent"] += 1
+                self.change("down", why)
+            case NoAnswer():
+                self.counters["unanswered"] += 1
+            case _:
+                self.counters["answers"] += 1
+                if result.status < 500 and result.status not in UNAUTHORISED:
+                    self.stands()
+                crash.point("answered")
+        return result
+
+
+def ended_late(answer: Answered, told: Callable[[Answered], Outcome]) -> Outcome:
+    """How a command ended whose answer came after its deadline: as in time, a refusal too."""
+    return told(answer) if answer.ok else refusal(answer)
+
+
+def _telling(
+    late: Callable[[Answered], None] | None,
+    rules: Rules,
+    doubtful: bool,  # noqa: FBT001 - a fact, not a switch
+) -> Callable[[Answered], None] | None:
+    """Leave out late refusals that prove nothing: after an earlier try without an answer, or ambiguous themselves."""
+    if late is None:
+        return None
+    tell = late
+
+    def on_late(answer: Answered) -> None:
+        if answer.readable if answer.ok else not (doubtful or answer.status in rules.ambiguous):
+            tell(answer)
+
+    return on_late

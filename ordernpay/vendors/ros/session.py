@@ -1,0 +1,258 @@
+"""A session of ROS: adds and cancels by REST, learns by webhook what the outlet made of it.
+
+| status      | add                                     | cancel, menu, active outlets              |
+|-------------|-----------------------------------------|-------------------------------------------|
+| 400, 403    | never again                             | never again                               |
+| 401         | once, with a new token                  | once, with a new token                    |
+| 503         | after 30 s                              | after 30 s                                |
+| other 5xx   | three times, with a short growing delay | the same                                  |
+| no answer   | never again: `unknown` until a webhook  | again until the deadline                  |
+
+Source: the table of docs.powerepos.cloud/Document/ROS/CancelRemoteOrder.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from ordernpay.clock import Clock
+from ordernpay.commands import CancelOrder, Command, CreateOrder, GetMenu, VendorRequest
+from ordernpay.config import Inbound
+from ordernpay.conversion import Fault, Faults, structure
+from ordernpay.jsontext import JsonObject, dumps
+from ordernpay.orders import Order
+from ordernpay.outcomes import Failure, Outcome, Refused, succeeded
+from ordernpay.vendors.http import Answered, Call, Http, NotSent
+from ordernpay.vendors.protocol import (
+    Attempt,
+    Door,
+    HttpAnswer,
+    HttpRequest,
+    Prepared,
+    Publish,
+    Report,
+    SessionStatus,
+    Settlement,
+    WebsocketDoor,
+)
+from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.rest import Probing, RestLine, ended_late
+from ordernpay.vendors.ros import webhooks, wire
+from ordernpay.vendors.ros.settings import Options, RosConfig
+from ordernpay.vendors.ros.token import Token, TokenDesk
+from ordernpay.vendors.tries import Rules
+
+COMMANDS: Final = ("order.create", "order.cancel", "menu.get", "vendor.request")
+UNSIGNED: Final = HttpAnswer(401, {"error": "signature missing or wrong"})
+PROBE_SECONDS: Final = 15.0
+
+Late = Callable[[Answered], None]
+
+
+@frozen
+class Work:
+    """A request to ROS: its path below `svc`, its body, and whether it may be repeated."""
+
+    method: str
+    path: str
+    body: str | None
+    repeatable: bool
+
+
+class RosSession:
+    """One outlet behind ROS."""
+
+    vendor = "ros"
+
+    def __init__(self, name: str, config: RosConfig, _inbound: Inbound, publish: Publish, clock: Clock) -> None:
+        self.name = name
+        self.commands = COMMANDS
+        self._config = config
+        self._publish = publish
+        self._clock = clock
+        self._http = Http(clock, config.ca_file)
+        self._line = RestLine(name, self.vendor, self._http, publish, clock)
+        self._tokens = TokenDesk(config, self._http, clock)
+
+    # Commands
+
+    def prepare(self, command: Command) -> Prepared:
+        if command.method not in self.commands:
+            details: JsonObject = {"supported": [*self.commands]}
+            raise Refused(Failure("unsupported", f"ros has no {command.method}", details=details))
+        faults: list[Fault] = []
+        try:
+            given = structure(command.options, Options, "options")
+        except Faults as error:
+            faults, given = list(error.faults), Options()
+        work, ids = self._work(command, self._config.merged(given), faults)
+        if faults:
+            raise Faults(faults)
+        return Prepared(work, command.content(), vendor_ids=ids | {"key": command.key})
+
+    def _work(self, command: Command, options: Options, faults: list[Fault]) -> tuple[Work, dict[str, str]]:
+        config = self._config
+        match command.params:
+            case CreateOrder(order=Order() as order):
+                body = wire.add_body(order, config, options, faults)
+                ids = {"provider_order_id": order.reference or ""}
+                return Work("POST", wire.ADD, dumps(body), repeatable=False), ids
+            case CreateOrder():
+                faults.append(Fault("quote_id", "ros keeps no quotes: expected order"))
+                return Work("POST", wire.ADD, None, repeatable=False), {}
+            case CancelOrder() as cancel:
+                body = wire.cancel_body(cancel, config, options, faults)
+                return Work("POST", wire.CANCEL, dumps(body), repeatable=True), {"cancels": cancel.order_id}
+            case GetMenu():
+                path = f"remoteorders/menu/{config.provider_id}/{config.outlet_id}"
+                return Work("GET", path, None, repeatable=True), {}
+            case VendorRequest() as native:
+                return _native(native, faults), {}
+            case _:
+                raise TypeError(f"ros has no request for {type(command.params).__name__}")
+
+    def may_repeat(self, method: str) -> bool:
+        """A cancel, since a second one does no harm; an add never, since ROS would make a second order of it."""
+        return method == "order.cancel"
+
+    async def perform(self, command: Command, prepared: Prepared, attempt: Attempt) -> Outcome:
+        work: Work = prepared.work
+        changes = command.type.changes
+        answer = await self._request(
+            work, attempt, changes=changes, may_wait=command.when_offline == "wait", late=self._late(command)
+        )
+        return answer if isinstance(answer, Outcome) else self._told(command, answer)
+
+    async def _request(
+        self,
+        work: Work,
+        attempt: Attempt,
+        *,
+        changes: bool,
+        may_wait: bool,
+        late: Late | None = None,
+    ) -> Answered | Outcome:
+        used: list[Token] = []
+
+        async def build() -> Call | Outcome | NotSent:
+            token = await self._tokens.get(attempt.deadline)
+            if not isinstance(token, Token):
+                if self._tokens.refused is not None:
+                    self._line.change("refused", self._tokens.refused)
+                return token
+            used[:] = [token]
+            headers = {"Authorization": f"Bearer {token.value}", "Accept": "application/json"}
+            if work.body is not None:
+                headers["Content-Type"] = "application/json"
+            return Call(work.method, token.url(work.path), headers, work.body.encode() if work.body else None)
+
+        rules = Rules(
+            repeatable=work.repeatable,
+            changes=changes,
+            unavailable_seconds=self._config.unavailable_seconds,
+            error_delays=self._config.error_delays,
+        )
+        return await self._line.perform(
+            build,
+            attempt,
+            rules,
+            may_wait=may_wait,
+            renew=lambda: self._tokens.forget(used[0] if used else None),
+            late=late,
+        )
+
+    def _late(self, command: Command) -> Late | None:
+        if not command.type.changes:
+            return None
+
+        def late(answer: Answered) -> None:
+            def ended(known: Command) -> Outcome:
+                return ended_late(answer, lambda told: self._told(known, told))
+
+            self._line.reporter.report(Report(settlement=Settlement("key", command.key, ended)))
+
+        return late
+
+    def _told(self, command: Command, answer: Answered) -> Outcome:
+        """How a command ended that ROS answered with 2xx."""
+        raw = answer.json()
+        reader = Reader(raw if isinstance(raw, dict) else {})
+        match command.params:
+            case CreateOrder(order=Order() as order):
+                remote_id = reader.text("remoteOrderID") or (raw if isinstance(raw, str) else None)
+                total = sum((wire.line_total(line) for line in order.lines), wire.ZERO)
+                total += sum((entry.amount for entry in order.adjustments), wire.ZERO)
+                told = webhooks.order_told(remote_id, order.reference, "submitted", format(total, "f"))
+                return succeeded({"order": told}, raw, **({"remote_order_id": remote_id} if remote_id else {}))
+            case CancelOrder():
+                cancellation = reader.text("remoteOrderCancellationID") or (raw if isinstance(raw, str) else None)
+                return succeeded({"order": None, "cancellation_id": cancellation}, raw)
+            case GetMenu():
+                return succeeded({"menu": raw}, raw)
+            case _:
+                return succeeded({"response": raw}, raw)
+
+    # The connection
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._http.run)
+            tasks.start_soon(self._line.reporter.run)
+            tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
+
+    async def _probe(self) -> None:
+        """GET activeoutlets: the token is good, ROS is there, and the outlet has us switched on."""
+        path = f"remoteorders/activeoutlets/{self._config.provider_id}"
+        work = Work("GET", path, None, repeatable=False)
+        answer = await self._request(work, Probing(self._clock.now() + PROBE_SECONDS), changes=False, may_wait=False)
+        if isinstance(answer, Answered):
+            self._line.change("up")
+        elif answer.failure is not None:
+            refused = answer.failure.kind == "unauthorised"
+            self._line.change("refused" if refused else "down", answer.failure.message)
+
+    def status(self) -> SessionStatus:
+        return self._line.status()
+
+    def reconnect(self) -> None:
+        self._line.reconnect()
+
+    def suspect(self, why: str) -> None:
+        self._line.change("connecting", why)
+        self._line.reconnect()
+
+    # Webhooks
+
+    def doors(self) -> tuple[Door | WebsocketDoor, ...]:
+        path = f"/webhooks/ros/{self.name}"
+        return (Door(path, self._notified, UNSIGNED, max_body_bytes=2**21, patient=True, webhook=True),)
+
+    async def _notified(self, request: HttpRequest) -> HttpAnswer | None:
+        secret = self._config.webhook_secret
+        signature = request.headers.get(webhooks.SIGNATURE, "")
+        if secret is None or not webhooks.signed(request.body, signature, secret.reveal()):
+            return None
+        notification = webhooks.read(request.body, request.headers.get(webhooks.NOTIFICATION))
+        if notification is None:
+            return HttpAnswer(400, {"error": "expected a JSON object"})
+        self._line.counters["webhooks"] += 1
+        try:
+            published = await self._publish(notification.reports, notification.name)
+        except OSError:
+            return HttpAnswer(503, {"error": "not now"}, {"Retry-After": "30"})
+        return HttpAnswer(200, {}, result=None if published.news else "repeat")
+
+
+def _native(params: VendorRequest, faults: list[Fault]) -> Work:
+    """`vendor.request`: `{"method", "path", "body"}`; the path below `svc`."""
+    request = dict(params.request)
+    method, path, body = request.pop("method", "POST"), request.pop("path", None), request.pop("body", None)
+    if method not in ("GET", "POST"):
+        faults.append(Fault("request.method", "expected GET or POST"))
+    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path:
+        faults.append(Fault("request.path", "expected a path below svc, such as remoteorders/cancel"))
+    faults += [Fault(f"request.{name[:60]}", "unknown; known are method, path, body") for name in request]
+    text = None if body is None else dumps(body)
+    return Work(str(method), str(path), text, repeatable=method == "GET")

@@ -1,0 +1,99 @@
+"""The bearer token of a ROS session: asked for by client credentials, kept until shortly before it expires.
+
+Page: docs.powerepos.cloud/Document/ROS/AccessToken. The address of ROS comes with each token (`svc`) and is used with
+that token alone.
+"""
+
+from typing import Final
+from urllib.parse import urlencode
+
+import anyio
+from attrs import frozen
+
+from ordernpay.clock import Clock
+from ordernpay.config import address_fault
+from ordernpay.jsontext import JsonValue
+from ordernpay.outcomes import Failure, Outcome, ended
+from ordernpay.vendors.http import Answered, Call, Http, NotSent, Result
+from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.ros.settings import RosConfig
+from ordernpay.vendors.ros.wire import SCOPE
+
+SHORTEST_LIFE: Final = 1.0
+
+
+@frozen
+class Token:
+    """A token, the address that it is for, and when it ends on the clock."""
+
+    value: str
+    base: str
+    ends: float
+
+    def url(self, path: str) -> str:
+        """A path of ROS; `svc` may end in a slash or not."""
+        return f"{self.base.rstrip('/')}/{path}"
+
+
+class TokenDesk:
+    """Gets tokens, one request at a time for all who wait."""
+
+    def __init__(self, config: RosConfig, http: Http, clock: Clock) -> None:
+        self._config = config
+        self._http = http
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._token: Token | None = None
+        self.refused: str | None = None
+
+    def forget(self, token: Token | None) -> None:
+        """This token was refused; only that one is forgotten, another may have come meanwhile."""
+        if self._token is token:
+            self._token = None
+
+    async def get(self, deadline: float) -> Token | Outcome | NotSent:
+        """A token that still lives, or why there is none."""
+        with anyio.move_on_after(max(0.0, deadline - self._clock.now())):
+            async with self._lock:
+                token = self._token
+                if token is not None and token.ends > self._clock.now():
+                    return token
+                result = await self._http.send(self._request(), deadline)
+                return self._read(result)
+        return NotSent("no token until the timeout")
+
+    def _request(self) -> Call:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._config.client_id,
+            "client_secret": self._config.client_secret.reveal(),
+            "org_id": self._config.organisation,
+            "scope": SCOPE,
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        return Call("POST", self._config.auth_url, headers, urlencode(form).encode())
+
+    def _read(self, result: Result) -> Token | Outcome | NotSent:
+        if not isinstance(result, Answered):
+            return NotSent(f"authorisation server: {result.why}")
+        if result.status in {400, 401, 403}:
+            self.refused = f"the authorisation server refused our credentials with HTTP {result.status}"
+            return ended(Failure("unauthorised", self.refused, vendor_code=result.status))
+        if not result.ok:
+            return NotSent(f"the authorisation server answered HTTP {result.status}")
+        token = self._token = self._token_of(result.json())
+        if token is None:
+            return NotSent("the authorisation server answered without a usable token")
+        self.refused = None
+        return token
+
+    def _token_of(self, body: JsonValue) -> Token | None:
+        reader = Reader(body if isinstance(body, dict) else {})
+        value, base = reader.text("access_token"), reader.text("svc")
+        if not value or not base:
+            return None
+        if address_fault(base, ("https", "http"), allow_insecure=self._config.allow_insecure) or set("?#") & set(base):
+            return None
+        life = float(reader.whole("expires_in") or reader.money("expires_in") or 0)
+        margin = min(self._config.token_margin, life / 2)
+        return Token(value, base, self._clock.now() + max(SHORTEST_LIFE, life - margin))

@@ -1,0 +1,150 @@
+"""ROS' webhooks: checked, read in any casing, and told in the contract's words.
+
+Pages: docs.powerepos.cloud/Document/ROS/NotificationsWebhook; headers: …RemoteOrdering.Webhooks.OutgoingRequestHeaders.
+The signature is the hex HMAC-SHA256 of the body as it came, in either case of the letters. What kind of notification
+it is follows from what is in it, since neither the numbers nor the wrapper's names are published.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import evolve, frozen
+
+from ordernpay.jsontext import JsonError, JsonObject, JsonValue, loads
+from ordernpay.outcomes import Failure, Outcome, ended, succeeded
+from ordernpay.vendors.protocol import Report, Settlement
+from ordernpay.vendors.reading import Reader
+
+SIGNATURE: Final = "x-ros-signature"
+NOTIFICATION: Final = "x-ros-notificationid"
+DEPTH: Final = 4
+
+
+@frozen
+class Notification:
+    """One webhook call: what it tells, and its name for recognising a repeat."""
+
+    name: str
+    reports: list[Report]
+
+
+def signed(body: bytes, signature: str, secret: str) -> bool:
+    """Whether the body carries the signature of who has the secret."""
+    expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.strip().lower().encode())
+
+
+def read(body: bytes, notification_id: str | None) -> Notification | None:
+    """What a webhook tells; None where it is no JSON object."""
+    try:
+        value = loads(body, max_depth=60)
+    except JsonError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    name = notification_id or hashlib.sha256(body).hexdigest()
+    return Notification(f"ros:{name}", _reports(value))
+
+
+def _reports(value: JsonObject) -> list[Report]:
+    for inner in _objects(value, DEPTH):
+        reader = Reader(inner)
+        orders = reader.objects("ProcessedOrders")
+        if orders is not None:
+            return [_processed(order, value) for order in orders]
+        if reader.objects("StockLevels") is not None:
+            return [_live_stock(reader, value)]
+        if reader.text("RemoteOrderID") and reader.text("ProviderOrderID"):
+            return [_prepared(reader, value)]
+        if reader.text("ProductID") and reader.get("StockLevel") is not None:
+            return [_stock(reader, value)]
+    return [Report("vendor.event", {"type": Reader(value).get("type")}, value)]
+
+
+def _objects(value: JsonValue, depth: int) -> Iterator[JsonObject]:
+    """The objects of a notification, the outermost first; a body may be wrapped, even as text."""
+    if isinstance(value, str) and value.lstrip().startswith("{") and depth:
+        try:
+            value = loads(value, max_depth=60)
+        except JsonError:
+            return
+    if isinstance(value, dict) and depth:
+        yield value
+        for entry in value.values():
+            yield from _objects(entry, depth - 1)
+
+
+def _processed(order: Reader, vendor: JsonObject) -> Report:
+    """ArchivedRemoteOrder: the outlet confirmed or rejected it. Settles an add whose answer was lost."""
+    confirmed = order.flag("isConfirmed")
+    reference = order.text("providerOrderID")
+    data: JsonObject = {
+        "order_id": order.text("remoteOrderID"),
+        "reference": reference,
+        "status": "accepted" if confirmed else "rejected",
+        "reason": order.text("rejectionReason"),
+        "products": [
+            {
+                "product": product.text("productID"),
+                "modifier": product.text("productModifierID"),
+                "name": product.text("name"),
+            }
+            for product in order.objects("outOfStockProducts") or []
+        ],
+    }
+    if confirmed is None or reference is None:
+        return Report("vendor.event", {"type": "processed"}, vendor)
+    settlement = Settlement("provider_order_id", reference, lambda _: _settled(order), "remote_order_id")
+    return Report("order.updated", data, order.raw, settlement)
+
+
+def _settled(order: Reader) -> Outcome:
+    """An add was carried out, since the outlet has processed it; whether it was taken or not is the order's status."""
+    remote_id, reference = order.text("remoteOrderID"), order.text("providerOrderID")
+    ids = {"remote_order_id": remote_id} if remote_id else {}
+    if not order.flag("isConfirmed"):
+        said = order.text("rejectionReason")
+        text = f"the outlet rejected the order: {said}" if said else "the outlet rejected the order"
+        failure = Failure("rejected", text, vendor_code="rejected", vendor_message=said, details=None)
+        return evolve(ended(failure, order.raw), vendor_ids=ids)
+    result: JsonObject = {"order": order_told(remote_id, reference, "accepted")}
+    return succeeded(result, order.raw, **ids)
+
+
+def order_told(remote_id: str | None, reference: str | None, status: str, total: str | None = None) -> JsonObject:
+    """An order of which ROS tells no more than that it has it."""
+    nothing: tuple[str, ...] = (
+        *("number", "table", "currency", "owing", "service_charge", "lines", "adjustments", "payments", "taxes"),
+        *("notes", "covers", "estimated_at"),
+    )
+    told: JsonObject = {"id": remote_id, "reference": reference, "status": status, "total": total}
+    return told | dict.fromkeys(nothing)
+
+
+def _prepared(body: Reader, vendor: JsonObject) -> Report:
+    data: JsonObject = {
+        "order_id": body.text("RemoteOrderID"),
+        "reference": body.text("ProviderOrderID"),
+        "status": "ready",
+        "collection_point": body.text("CollectionPointID"),
+        "collection_location": body.text("ConsumerCollectionLocation"),
+    }
+    return Report("order.updated", data, vendor)
+
+
+def _stock(body: Reader, vendor: JsonObject) -> Report:
+    """ProductStockLevelWebhookBody: here StockLevel is the level's name or number, not a count."""
+    product: JsonObject = {"product": body.text("ProductID"), "level": body.get("StockLevel"), "count": None}
+    return Report("stock.updated", {"full": False, "products": [product]}, vendor)
+
+
+def _live_stock(body: Reader, vendor: JsonObject) -> Report:
+    """LiveProductStockLevelsWebhookBody: here StockLevel is a count, and void where the product is off."""
+    products: list[JsonValue] = []
+    for level in body.objects("StockLevels") or []:
+        off = bool(level.flag("IsDisabled") or level.flag("IsDeleted"))
+        count = None if off else level.whole("StockLevel")
+        products.append({"product": level.text("ProductID"), "level": level.get("Status"), "count": count})
+    return Report("stock.updated", {"full": bool(body.flag("IsFullRefresh")), "products": products}, vendor)

@@ -1,0 +1,1 @@
+"""Tevalis online ordering: calculate, submit, cancel. Pages: api.tevalis.com/Help."""

@@ -1,0 +1,72 @@
+"""From Tevalis' one answer, CalculateOnlineOrderV2ResponseDto, to the contract's words. Pure."""
+
+from decimal import Decimal
+
+from ordernpay.conversion import unstructure
+from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.orders import OrderOut, OrderStatus
+from ordernpay.vendors.reading import Reader
+
+
+def order(
+    dto: Reader, *, uid: str | None, reference: str | None, status: OrderStatus | None, owing: Decimal | None
+) -> JsonObject:
+    """An order as Tevalis told it; it tells no number, currency or taxes."""
+    table = dto.whole("TableNumber")
+    told = OrderOut(
+        id=uid,
+        reference=reference,
+        status=status,
+        table=None if table is None else str(table),
+        total=dto.money("TotalGross"),
+        owing=owing,
+        service_charge=dto.money("ServiceChargeAmount"),
+        lines=[_line(item) for item in dto.objects("StandardOrderItems") or []],
+        adjustments=[
+            *(_adjustment(entry, "PromotionID") for entry in dto.objects("Promotions") or []),
+            *(_adjustment(entry, "DiscountID") for entry in dto.objects("ConfigurableDiscounts") or []),
+        ],
+        covers=dto.whole("Covers"),
+        estimated_at=dto.text("EstimatedTimeUTC"),
+    )
+    written = unstructure(told)
+    return written if isinstance(written, dict) else {}
+
+
+def _line(item: Reader) -> JsonObject:
+    notes = item.get("ItemNotes")
+    children: list[JsonValue] = [_option(option) for option in item.objects("Modifiers") or []]
+    return {
+        "id": item.text("ItemRef"),
+        "product": item.text("PLU"),
+        "modifier": None,
+        "modifier_name": None,
+        "name": None,
+        "quantity": item.whole("Quantity"),
+        "unit_price": unstructure(item.money("OverridePrice")),
+        "total": unstructure(item.money("ExpGross")),
+        "children": children,
+        "adjustment": None,
+        "note": " ".join(note for note in notes if isinstance(note, str)) or None if isinstance(notes, list) else None,
+    }
+
+
+def _option(option: Reader) -> JsonObject:
+    children: list[JsonValue] = [_option(inner) for inner in option.objects("Modifiers") or []]
+    return {
+        "product": f"{option.text('OptionGroupID')}:{option.text('OptionItemID')}",
+        "modifier": "remove" if option.flag("IsRemove") else None,
+        "unit_price": unstructure(option.money("OverridePrice")),
+        "total": unstructure(option.money("ExpGross")),
+        "children": children,
+    }
+
+
+def _adjustment(entry: Reader, name: str) -> JsonObject:
+    return {
+        "name": None,
+        "amount": unstructure(entry.money("ExpGross")),
+        "id": None,
+        "pos_id": entry.text(name),
+        "lines": entry.get("AffectedItemRefs"),
+    }

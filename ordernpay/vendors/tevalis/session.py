@@ -1,0 +1,283 @@
+"""A session of Tevalis: what is placed is first calculated, then submitted, as one command.
+
+A calculation has no effect and may be repeated. Its UID is durable before the submission; a submission is sent once,
+since Tevalis would make a second order of a second one. So a crash between the two goes on with that very UID, and a
+crash or a cut after the submission began leaves the command `unknown`, with its UID in the journal for a cancel.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Final
+
+import anyio
+from attrs import evolve
+
+from ordernpay.clock import Clock
+from ordernpay.commands import CancelOrder, Command, GetMenu, QuoteOrder, VendorRequest
+from ordernpay.config import Inbound
+from ordernpay.conversion import Fault, Faults, structure
+from ordernpay.jsontext import JsonObject, dumps
+from ordernpay.outcomes import Failure, Outcome, Refused, ended, succeeded
+from ordernpay.vendors.http import Answered, Call, Http
+from ordernpay.vendors.protocol import (
+    Attempt,
+    Door,
+    Prepared,
+    Publish,
+    Report,
+    SessionStatus,
+    Settlement,
+    WebsocketDoor,
+)
+from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.rest import Probing, RestLine, ended_late
+from ordernpay.vendors.tevalis import answers, requests, wire
+from ordernpay.vendors.tevalis.requests import Plan
+from ordernpay.vendors.tevalis.settings import Options, TevalisConfig
+from ordernpay.vendors.tries import Rules
+
+COMMANDS: Final = ("order.quote", "order.create", "order.update", "order.cancel", "menu.get", "vendor.request")
+GATEWAY_TROUBLE: Final = frozenset({502, 504})
+PROBE_SECONDS: Final = 30.0
+
+
+class TevalisSession:
+    """One site behind Tevalis."""
+
+    vendor = "tevalis"
+
+    def __init__(self, name: str, config: TevalisConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
+        del inbound  # Tevalis never calls us
+        self.name = name
+        self.commands = COMMANDS
+        self._config = config
+        self._clock = clock
+        self._http = Http(clock, config.ca_file)
+        self._line = RestLine(name, self.vendor, self._http, publish, clock)
+
+    # Commands
+
+    def prepare(self, command: Command) -> Prepared:
+        if command.method not in self.commands:
+            details: JsonObject = {"supported": [*self.commands]}
+            raise Refused(Failure("unsupported", f"tevalis has no {command.method}", details=details))
+        faults: list[Fault] = []
+        try:
+            given = structure(command.options, Options, "options")
+        except Faults as error:
+            faults, given = list(error.faults), Options()
+        plan = requests.plan(command, self._config, self._config.merged(given), faults)
+        if faults:
+            raise Faults(faults)
+        return Prepared(plan, command.content(), vendor_ids=plan.ids | {"key": command.key})
+
+    def may_repeat(self, method: str) -> bool:
+        """A cancel, since a second one does no harm; a submission never."""
+        return method == "order.cancel"
+
+    async def perform(self, command: Command, prepared: Prepared, attempt: Attempt) -> Outcome:
+        plan: Plan = prepared.work
+        may_wait = command.when_offline == "wait"
+        if plan.request is not None:
+            return await self._request(command, plan, attempt, may_wait=may_wait)
+        if plan.submit is None:
+            return await self._quote(plan, attempt, may_wait=may_wait)
+        return await self._place(command, plan, attempt, may_wait=may_wait)
+
+    async def _request(self, command: Command, plan: Plan, attempt: Attempt, *, may_wait: bool) -> Outcome:
+        method, path, body = plan.request or ("GET", "", None)
+        rules = self._rules(repeatable=plan.repeatable, changes=command.type.changes)
+        late = self._late(command, lambda answer: _told(command, answer)) if command.type.changes else None
+        answer = await self._line.perform(self._call(method, path, body), attempt, rules, may_wait=may_wait, late=late)
+        return answer if isinstance(answer, Outcome) else _told(command, answer)
+
+    async def _calculate(self, plan: Plan, attempt: Attempt, *, may_wait: bool) -> tuple[Answered, Reader] | Outcome:
+        call = self._call("POST", requests.calculate_route(self._config), dumps(plan.calculate))
+        reading = without_effect(attempt)
+        answer = await self._line.perform(call, reading, self._rules(repeatable=True, changes=False), may_wait=may_wait)
+        if isinstance(answer, Outcome):
+            return answer
+        raw = answer.json()
+        return answer, Reader(raw if isinstance(raw, dict) else {})
+
+    async def _quote(self, plan: Plan, attempt: Attempt, *, may_wait: bool) -> Outcome:
+        calculated = await self._calculate(plan, attempt, may_wait=may_wait)
+        if isinstance(calculated, Outcome):
+            return calculated
+        answer, dto = calculated
+        uid = dto.text("UID")
+        told = answers.order(dto, uid=uid, reference=plan.reference, status=None, owing=None)
+        return succeeded({"order": told, "quote_id": uid, "adjusted": None, "valid_until": None}, answer.json())
+
+    async def _place(self, command: Command, plan: Plan, attempt: Attempt, *, may_wait: bool) -> Outcome:
+        """Calculate, unless that was done before, then submit."""
+        total: Decimal | None = None
+        uid = plan.uid or attempt.remembered.get("uid")
+        if uid is None:
+            if plan.needs_table:
+                known = await attempt.recall("uid", command.params.order_id)
+                with_table = _with_table(plan, known)
+                if with_table is None:
+                    return _no_table()
+                plan = with_table
+            calculated = await self._calculate(plan, attempt, may_wait=may_wait)
+            if isinstance(calculated, Outcome):
+                return calculated
+            answer, dto = calculated
+            uid, total = dto.text("UID"), dto.money("TotalGross")
+            if uid is None:
+                return ended(Failure("vendor_unavailable", "tevalis calculated the order without a UID"), answer.json())
+            if plan.expected_total is not None and total != plan.expected_total:
+                return _other_total(plan.expected_total, total, answer)
+            await attempt.remember(uid=uid, total="" if total is None else str(total), **_table_of(plan))
+        elif attempt.remembered.get("total"):
+            total = Decimal(attempt.remembered["total"])
+        return await self._submit(command, plan, uid, total, attempt, may_wait=may_wait)
+
+    async def _submit(
+        self, command: Command, plan: Plan, uid: str, total: Decimal | None, attempt: Attempt, *, may_wait: bool
+    ) -> Outcome:
+        body = requests.submit_body(plan.submit or {}, uid)
+        call = self._call("POST", requests.submit_route(self._config), body)
+
+        def told(answer: Answered) -> Outcome:
+            return _placed(answer, plan, uid, total)
+
+        answer = await self._line.perform(
+            call,
+            attempt,
+            self._rules(repeatable=False, changes=True),
+            may_wait=may_wait,
+            late=self._late(command, told),
+        )
+        return answer if isinstance(answer, Outcome) else told(answer)
+
+    def _call(self, method: str, path: str, body: str | None) -> Callable[[], Awaitable[Call]]:
+        config = self._config
+        headers = {
+            "CompanyId": str(config.company_id),
+            "GUID": config.guid.reveal(),
+            "DevID": config.dev_id,
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        if method != "GET":
+            headers["GUID2"] = config.guid2.reveal()
+        url = f"{config.base_url.rstrip('/')}/{path}"
+        call = Call(method, url, headers, None if body is None else body.encode())
+
+        async def build() -> Call:
+            return call
+
+        return build
+
+    def _rules(self, *, repeatable: bool, changes: bool) -> Rules:
+        """A submission that was answered with an error may be tried again only where it certainly did nothing: 503, 429."""
+        return Rules(
+            repeatable=repeatable,
+            changes=changes,
+            unavailable_seconds=self._config.unavailable_seconds,
+            error_delays=self._config.error_delays if repeatable else (),
+            ambiguous=GATEWAY_TROUBLE,
+        )
+
+    def _late(self, command: Command, told: Callable[[Answered], Outcome]) -> Callable[[Answered], None]:
+        def late(answer: Answered) -> None:
+            news = Settlement("key", command.key, lambda _: ended_late(answer, told))
+            self._line.reporter.report(Report(settlement=news))
+
+        return late
+
+    # The connection
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._http.run)
+            tasks.start_soon(self._line.reporter.run)
+            tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
+
+    async def _probe(self) -> None:
+        """GET the catalogue: the credentials are good and Tevalis is there."""
+        call = self._call("GET", f"Catalogue/GetCatalogues/{self._config.site_id}", None)
+        rules = Rules(repeatable=False, changes=False)
+        answer = await self._line.perform(call, Probing(self._clock.now() + PROBE_SECONDS), rules, may_wait=False)
+        if isinstance(answer, Answered):
+            self._line.change("up")
+        elif answer.failure is not None:
+            refused = answer.failure.kind == "unauthorised"
+            self._line.change("refused" if refused else "down", answer.failure.message)
+
+    def status(self) -> SessionStatus:
+        return self._line.status()
+
+    def reconnect(self) -> None:
+        self._line.reconnect()
+
+    def suspect(self, why: str) -> None:
+        self._line.change("connecting", why)
+        self._line.reconnect()
+
+    def doors(self) -> tuple[Door | WebsocketDoor, ...]:
+        return ()
+
+
+def without_effect(attempt: Attempt) -> Probing:
+    """A step without effect: an earlier try of the whole command does not make it doubtful."""
+    return Probing(attempt.deadline)
+
+
+def _with_table(plan: Plan, known: Mapping[str, str]) -> Plan | None:
+    table = known.get("table")
+    if table is None or plan.calculate is None:
+        return None
+    return evolve(plan, calculate={**plan.calculate, "TableNumber": int(table)}, needs_table=False)
+
+
+def _table_of(plan: Plan) -> dict[str, str]:
+    number = (plan.calculate or {}).get("TableNumber")
+    return {} if number is None else {"table": str(number)}
+
+
+def _no_table() -> Outcome:
+    why = "tevalis adds to the open bill of a table, and the table of this order is not known here: give options.table"
+    return ended(Failure("unsupported", why, details={"supported": [*COMMANDS]}))
+
+
+def _other_total(expected: Decimal, total: Decimal | None, answer: Answered) -> Outcome:
+    details: JsonObject = {"expected_total": str(expected), "total": None if total is None else str(total)}
+    text = f"the POS comes to {total}, not to {expected}; nothing was submitted"
+    return ended(Failure("rejected", text, vendor_code="total", details=details), answer.json())
+
+
+def _placed(answer: Answered, plan: Plan, uid: str, total: Decimal | None) -> Outcome:
+    """A submission that Tevalis took: paid and closed, or open where the tenders fall short."""
+    raw = answer.json()
+    dto = Reader(raw if isinstance(raw, dict) else {})
+    gross = dto.money("TotalGross") if dto.money("TotalGross") is not None else total
+    submitted = dto.text("UID") or uid
+    owing = None if gross is None else gross + plan.tips - (plan.tendered or wire.ZERO)
+    status = "closed" if owing is not None and owing == 0 and plan.tendered is not None else "open"
+    told = answers.order(
+        dto, uid=submitted, reference=plan.reference, status="closed" if status == "closed" else "open", owing=owing
+    )
+    if told["total"] is None and gross is not None:
+        told["total"] = str(gross)
+    result: JsonObject = {"order": told}
+    if plan.tendered is not None and owing is not None and owing != 0:
+        result["unbalanced"] = {"tendered": str(plan.tendered), "expected": str(owing + plan.tendered)}
+    return succeeded(result, raw, uid=submitted)
+
+
+def _told(command: Command, answer: Answered) -> Outcome:
+    raw = answer.json()
+    match command.params:
+        case CancelOrder() as cancel:
+            dto = Reader(raw if isinstance(raw, dict) else {})
+            told = answers.order(dto, uid=cancel.order_id, reference=None, status="cancelled", owing=None)
+            return succeeded({"order": told, "cancellation_id": None}, raw)
+        case GetMenu():
+            return succeeded({"menu": raw}, raw)
+        case VendorRequest() | QuoteOrder():
+            return succeeded({"response": raw}, raw)
+        case _:
+            return succeeded({}, raw)

@@ -1,0 +1,153 @@
+"""When a request to a REST vendor is tried again, and how it ends when it is not. No I/O, no clock.
+
+| the vendor …                       | a request that may be repeated           | one that may not                       |
+|------------------------------------|------------------------------------------|----------------------------------------|
+| was not reached                    | tried again until the deadline           | the same: nothing was sent             |
+| did not answer, or not in JSON     | tried again until the deadline           | `unknown`                              |
+| answered 401, once                 | tried again with new credentials         | the same: it did nothing               |
+| answered 503                       | tried again after `unavailable_seconds`  | the same: it did nothing               |
+| answered another 5xx, 429          | tried again after each of `error_delays` | the same, unless it is `ambiguous`     |
+| answered anything else             | that is the answer                       | that is the answer                     |
+
+After a try without an answer a refusal proves nothing any more: the first try may have done what the second is refused.
+"""
+
+import random
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.outcomes import Failure, Outcome, ended, expired, session_unavailable, unknown
+from ordernpay.vendors.http import Answered, NoAnswer, NotSent, Result
+
+UNREACHED_FIRST = 0.2
+UNREACHED_MOST = 5.0
+MESSAGE_SHOWN = 500
+
+
+@frozen
+class Rules:
+    """How often and when a request is tried again; times in seconds."""
+
+    repeatable: bool
+    changes: bool
+    unavailable_seconds: float | None = None
+    error_delays: tuple[float, ...] = ()
+    ambiguous: frozenset[int] = frozenset()
+    through: frozenset[int] = frozenset()
+
+
+@frozen
+class Again:
+    """Try again after so many seconds; `otherwise` is how it ends where there is no time for that."""
+
+    pause: float
+    otherwise: Outcome
+    renew: bool = False
+
+
+@define
+class Tries:
+    """The tries at one request.
+
+    Attributes:
+        rules: when it is tried again.
+        session: its name, for people.
+        may_wait: whether to go on while the vendor cannot be reached.
+        can_renew: whether there are credentials to be had anew.
+        ambiguous: whether an earlier try may have acted.
+        pick: a number from 0 to 1.
+    """
+
+    rules: Rules
+    session: str
+    may_wait: bool
+    can_renew: bool
+    ambiguous: bool
+    pick: Callable[[], float] = random.random
+    _misses: int = field(default=0, init=False)
+    _errors: int = field(default=0, init=False)
+
+    def after(self, result: Result) -> Answered | Outcome | Again:
+        """What follows from a try."""
+        match result:
+            case NotSent(why=why):
+                return self._not_sent(why)
+            case NoAnswer(why=why):
+                self.ambiguous = True
+                outcome = unanswered(why, changes=self.rules.changes)
+                return Again(self._back_off(), outcome) if self.rules.repeatable else outcome
+            case Answered() if result.ok and self.rules.changes and not result.readable:
+                return self.after(NoAnswer(f"the answer, HTTP {result.status}, is no JSON"))
+            case _:
+                return self._answered(result)
+
+    def _not_sent(self, why: str) -> Outcome | Again:
+        if not self.may_wait:
+            return self.doubted(session_unavailable(f"session {self.session} is down: {why}"))
+        outcome = self.doubted(expired(f"the vendor could not be reached until the timeout: {why}"))
+        return Again(self._back_off(), outcome)
+
+    def _answered(self, answer: Answered) -> Answered | Outcome | Again:
+        status, rules = answer.status, self.rules
+        if answer.ok or status in rules.through:
+            return answer
+        outcome = self.doubted(refusal(answer))
+        if status == 401 and self.can_renew:
+            self.can_renew = False
+            return Again(0.0, outcome, renew=True)
+        if status == 503 and rules.unavailable_seconds is not None:
+            return Again(rules.unavailable_seconds, outcome)
+        if status in rules.ambiguous:
+            self.ambiguous = True
+            outcome = unanswered(f"the vendor answered HTTP {status}", changes=rules.changes)
+            if not rules.repeatable:
+                return outcome
+        if (status >= 500 or status == 429) and self._errors < len(rules.error_delays):
+            self._errors += 1
+            return Again(rules.error_delays[self._errors - 1], outcome)
+        return outcome
+
+    def doubted(self, outcome: Outcome) -> Outcome:
+        """A refusal after a try without an answer proves nothing."""
+        if self.ambiguous and self.rules.changes and outcome.state != "unknown":
+            said = outcome.failure.message if outcome.failure else ""
+            why = f"an earlier try was not answered, and may have acted; the last one: {said}"
+            return unknown(why, retryable=self.rules.repeatable)
+        return outcome
+
+    def _back_off(self) -> float:
+        ceiling = min(UNREACHED_MOST, UNREACHED_FIRST * 2.0 ** min(self._misses, 20))
+        self._misses += 1
+        return max(0.05, self.pick() * ceiling)
+
+
+def unanswered(why: str, *, changes: bool) -> Outcome:
+    """The end of a request that was sent and not answered."""
+    if changes:
+        return unknown(f"sent, and not answered: {why}", retryable=False)
+    return ended(Failure("vendor_unavailable", f"sent, and not answered: {why}; it had no effect"))
+
+
+def refusal(answer: Answered, details: JsonValue = None) -> Outcome:
+    """An answer other than 2xx as the contract maps it (section 2)."""
+    status = answer.status
+    kinds = {401: "unauthorised", 403: "unauthorised", 404: "not_found", 409: "conflict", 429: "vendor_unavailable"}
+    kind = kinds.get(status, "vendor_unavailable" if status >= 500 else "rejected")
+    body = answer.json()
+    said = _said(body)
+    text = f"the vendor answered HTTP {status}" + (f": {said}" if said else "")
+    return ended(Failure(kind, text, vendor_code=status, vendor_message=said, details=details), body)
+
+
+def _said(body: JsonValue) -> str | None:
+    """What an error body says, wherever vendors put it."""
+    if not isinstance(body, dict):
+        return None
+    named: JsonObject = {name.lower(): value for name, value in body.items()}
+    for name in ("message", "error_description", "error", "errormsg", "errormessage", "title"):
+        value = named.get(name)
+        if isinstance(value, str) and value:
+            return value[:MESSAGE_SHOWN]
+    return None

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ordernpay.cli import main
+
+GOOD = """
+[sessions.bar]
+vendor = "order-n-pay"
+url = "wss://pos.example.net/"
+provider_id = 12345
+provider_name = "Example Provider"
+"""
+BAD = """
+[daemon]
+stat_dir = "x"
+
+[sessions.bar]
+vendor = "order-n-pay"
+url = "ws://pos.example.net/"
+provider_id = "many"
+provider_name = "Example Provider"
+"""
+
+
+def written(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_good_configuration_is_ok(tmp_path: Path) -> None:
+    file = written(tmp_path / "good.toml", GOOD)
+    ended = CliRunner().invoke(main, ["check", "--config", file])
+    assert (ended.exit_code, ended.output) == (0, f"{file}: ok\n")
+
+
+def test_doubts_are_told_and_are_no_fault(tmp_path: Path) -> None:
+    file = written(tmp_path / "open.toml", '[rpc]\nmode = "0666"\n' + GOOD + "allow_insecure = true\n")
+    ended = CliRunner().invoke(main, ["check"], env={"ORDERNPAY_CONFIG": file})
+    assert ended.exit_code == 0
+    assert f"{file}: doubtful: rpc.mode: " in ended.output
+    assert f"{file}: doubtful: sessions.bar.allow_insecure: " in ended.output
+    assert ended.output.endswith(f"{file}: ok\n")
+
+
+def test_every_fault_is_told_with_its_file_and_key_and_ends_with_78(tmp_path: Path) -> None:
+    file = written(tmp_path / "bad.toml", BAD)
+    ended = CliRunner().invoke(main, ["check", "--config", file])
+    assert ended.exit_code == 78
+    assert f"{file}: daemon.stat_dir: " in ended.output
+    assert f"{file}: sessions.bar.provider_id: " in ended.output
+    assert "ok" not in ended.output.splitlines()[-1]
+
+
+def test_programs_get_json(tmp_path: Path) -> None:
+    good = written(tmp_path / "good.toml", GOOD)
+    told = json.loads(CliRunner().invoke(main, ["check", "--json", "--config", good]).output)
+    assert told == {"file": good, "ok": True, "faults": [], "doubts": []}
+    bad = CliRunner().invoke(main, ["check", "--json", "--config", written(tmp_path / "bad.toml", BAD)])
+    assert bad.exit_code == 78
+    told = json.loads(bad.output)
+    assert told["ok"] is False
+    assert {"daemon.stat_dir", "sessions.bar.provider_id"} <= {fault["path"] for fault in told["faults"]}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("text", [None, "[", "\N{LATIN SMALL LETTER E WITH ACUTE}".encode("latin-1")])
+def test_a_file_that_cannot_be_read_is_a_fault_like_any_other(
+    tmp_path: Path, command: str, text: str | bytes | None
+) -> None:
+    file = tmp_path / "ordernpay.toml"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    ended = CliRunner().invoke(main, [command, "--config", str(file)])
+    assert ended.exit_code == 78
+    assert str(file) in ended.output

@@ -1,0 +1,46 @@
+"""What every test may ask for."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline by the clock: the machine that runs this has other things to do.
+settings.register_profile("suite", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The search for planted secrets comes when everything else has written what it writes."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured, which is worth reading when all is well too."""
+    for report in terminalreporter.stats.get("passed", []):
+        if report.when == "call" and report.capstdout and {"bench", "figures"} & report.keywords.keys():
+            terminalreporter.section(report.nodeid.partition("::")[2], sep="-")
+            told = [line for line in report.capstdout.splitlines() if line.strip() and not LOG_LINE.match(line)]
+            terminalreporter.write_line("\n".join(told))
+
+
+@pytest.fixture(scope="session")
+def artifacts_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the daemons of all tests leave their logs, journals, metrics and events."""
+    given = os.environ.get("ORDERNPAY_TEST_ARTIFACTS")
+    root = Path(given) if given else tmp_path_factory.mktemp("artifacts")
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+@pytest.fixture
+def artifacts(artifacts_root: Path, request: pytest.FixtureRequest) -> Path:
+    """This test's own folder there."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.nodeid)[-120:]
+    folder = artifacts_root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

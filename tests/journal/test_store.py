@@ -1,0 +1,272 @@
+"""What the journal's statements keep, find, list and forget."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from ordernpay.journal import store
+from ordernpay.journal.rows import Row, read_object
+from ordernpay.journal.schema import open_journal
+from ordernpay.jsontext import JsonObject
+from ordernpay.outcomes import Failure, Outcome, ended, succeeded, unknown
+from ordernpay.vendors.protocol import Settlement
+from tests.support.fakes import WALL, command, new_command
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connection = open_journal(tmp_path).connection
+    yield connection
+    connection.close()
+
+
+def accepted(db: sqlite3.Connection, **given: object) -> Row:
+    row, written = store.accept(db, new_command(**given))  # type: ignore[arg-type]
+    assert written
+    return row
+
+
+def settled(db: sqlite3.Connection, outcome: Outcome, wall: float = WALL, **given: object) -> Row:
+    row = accepted(db, **given)
+    store.mark_sent(db, row.command_id, wall)
+    return store.settle(db, row.command_id, outcome, wall)[0]
+
+
+def test_a_key_is_accepted_once_and_found_ever_after(db: sqlite3.Connection) -> None:
+    first = new_command(idempotency_key="k")
+    row, written = store.accept(db, first)
+    again, written_again = store.accept(db, new_command(idempotency_key="k"))
+    assert (written, written_again) == (True, False)
+    assert again == row
+    assert row.fingerprint == first.fingerprint()
+    assert row.vendor_ids == {"request_id": "id-k"}
+    assert row.command() == evolve(first.command, when_offline="wait")
+
+
+def test_the_same_key_on_another_session_is_another_command(db: sqlite3.Connection) -> None:
+    one = accepted(db, idempotency_key="k")
+    two = accepted(db, idempotency_key="k", session="terrace")
+    assert one.command_id != two.command_id
+
+
+def test_a_fingerprint_tells_other_content(db: sqlite3.Connection) -> None:
+    row = accepted(db, idempotency_key="k")
+    assert new_command(idempotency_key="k").fingerprint() == row.fingerprint
+    assert new_command(idempotency_key="k", options={"device_id": "x"}).fingerprint() != row.fingerprint
+    other = new_command(method="order.cancel", order_id="o", reason="r")
+    assert other.fingerprint() != row.fingerprint
+
+
+def test_an_outcome_is_kept_whole_and_told_by_an_event(db: sqlite3.Connection) -> None:
+    row = accepted(db)
+    store.mark_sent(db, row.command_id, WALL + 1)
+    outcome = succeeded({"order": {"id": "o-1"}}, {"ResultCode": 0, "Name": "Ä"}, order_id="o-1")
+    told, event = store.settle(db, row.command_id, outcome, WALL + 2)
+    assert told == store.get(db, row.command_id)
+    assert (told.state, told.sent_at, told.settled_at) == ("succeeded", WALL + 1, WALL + 2)
+    assert told.vendor_ids == row.vendor_ids | {"order_id": "o-1"}
+    assert told.outcome() == evolve(outcome, vendor_ids=told.vendor_ids)
+    assert event.kind == "command.settled"
+    assert event.data["command_id"] == row.command_id
+    assert event.data["result"] == {"order": {"id": "o-1"}}
+    assert event.vendor == {"ResultCode": 0, "Name": "Ä"}
+    assert store.events_after(db, 0, 10) == [event]
+
+
+def test_a_failure_is_kept_as_the_error_that_the_caller_gets(db: sqlite3.Connection) -> None:
+    failure = Failure("out_of_stock", "no soup", 6, "prose", {"products": [{"product": "1203"}]}, retryable=True)
+    told = settled(db, ended(failure))
+    assert told.error is not None
+    assert told.error["code"] == 1003
+    assert told.error["data"] == failure.data(told.command_id, "rejected")
+    assert told.outcome().failure == failure
+
+
+def test_another_try_forgets_the_first_ones_outcome_and_counts(db: sqlite3.Connection) -> None:
+    row = settled(db, unknown("no answer"))
+    again = store.reopen(db, row.command_id, "sent", 12.0, WALL + 99)
+    assert (again.state, again.attempts, again.timeout, again.deadline_at) == ("sent", 2, 12.0, WALL + 99)
+    assert (again.error, again.result, again.vendor, again.settled_at) == (None, None, None, None)
+    assert again.sent_at == row.sent_at
+
+
+def test_a_note_stays_when_no_other_comes(db: sqlite3.Connection) -> None:
+    row = accepted(db)
+    store.mark_sent(db, row.command_id, WALL)
+    store.settle(db, row.command_id, unknown("?"), WALL, "first")
+    told, _ = store.settle(db, row.command_id, succeeded({}), WALL)
+    assert told.note == "first"
+
+
+def test_vendor_identities_are_replaced_by_name_and_only_for_commands_that_are_there(db: sqlite3.Connection) -> None:
+    row = accepted(db)
+    store.remember(db, row.command_id, {"uid": "1"})
+    store.remember(db, row.command_id, {"uid": "2"})
+    store.remember(db, "no such", {"uid": "3"})
+    found = store.get(db, row.command_id)
+    assert found is not None
+    assert found.vendor_ids["uid"] == "2"
+    assert db.execute("SELECT count(*) FROM vendor_ids").fetchone()[0] == 2
+
+
+def test_news_of_an_identity_that_nobody_has_settles_nothing(db: sqlite3.Connection) -> None:
+    row = accepted(db)
+    store.mark_sent(db, row.command_id, WALL)
+    identity = ("request_id", row.vendor_ids["request_id"])
+    for session, which in (("terrace", identity), ("bar", ("request_id", "other")), ("bar", ("uid", identity[1]))):
+        assert store.settle_by_news(db, session, Settlement(*which, lambda _: succeeded({})), WALL) is None
+    assert store.settle_by_news(db, "bar", Settlement(*identity, lambda _: succeeded({})), WALL) is not None
+
+
+def test_late_words_of_the_vendor_are_not_kept_where_a_secret_of_the_command_was_not(db: sqlite3.Connection) -> None:
+    def said(_: object) -> Outcome:
+        return ended(Failure("rejected", "the POS refused: PIN 9071", 1, "PIN 9071"), {"ErrorMessage": "PIN 9071"})
+
+    for whole in (True, False):
+        row = accepted(db, whole=whole)
+        store.mark_sent(db, row.command_id, WALL)
+        late = store.settle_by_news(db, "bar", Settlement("request_id", row.vendor_ids["request_id"], said), WALL)
+        assert late is not None
+        assert ("9071" in str(late)) is whole
+        assert late[0].state == "rejected"
+        assert late[0].error is not None
+        assert late[0].error["code"] == 1001
+    row = accepted(db, whole=False)
+    store.mark_sent(db, row.command_id, WALL)
+    news = Settlement("request_id", row.vendor_ids["request_id"], lambda _: succeeded({}))
+    late = store.settle_by_news(db, "bar", news, WALL)
+    assert late is not None
+    assert late[0].state == "succeeded"
+
+
+def test_what_is_open_is_listed_oldest_first_and_settled_is_not(db: sqlite3.Connection) -> None:
+    first, second = accepted(db), accepted(db)
+    settled(db, succeeded({}))
+    settled(db, unknown("?"))
+    store.mark_sent(db, second.command_id, WALL)
+    assert [row.command_id for row in store.open_commands(db)] == [first.command_id, second.command_id]
+
+
+def test_commands_are_listed_newest_first_page_by_page(db: sqlite3.Connection) -> None:
+    rows = [accepted(db, session="bar" if n % 2 else "terrace") for n in range(6)]
+    store.mark_sent(db, rows[0].command_id, WALL)
+    ids = [row.command_id for row in reversed(rows)]
+    page = store.list_commands(db, None, None, None, 4)
+    assert [row.command_id for row in page] == ids[:4]
+    assert [row.command_id for row in store.list_commands(db, None, None, page[-1].command_id, 4)] == ids[4:]
+    assert [row.command_id for row in store.list_commands(db, ["bar"], None, None, 9)] == ids[::2]
+    assert [row.command_id for row in store.list_commands(db, None, "sent", None, 9)] == [rows[0].command_id]
+    assert store.list_commands(db, [], None, None, 9) == []
+    assert store.list_commands(db, None, None, "no such", 9) == []
+
+
+def test_events_are_listed_in_order_by_session_and_kind(db: sqlite3.Connection) -> None:
+    for n in range(6):
+        kind, data = ("session.up", "session.down")[n // 3], {"n": n}
+        store.add_event(db, "bar" if n % 2 else "terrace", kind, data, None, WALL)  # type: ignore[arg-type]
+    assert [event.seq for event in store.events_after(db, 2, 3)] == [3, 4, 5]
+    assert [event.data["n"] for event in store.events_after(db, 0, 9, sessions=["bar"])] == [1, 3, 5]
+    assert [event.data["n"] for event in store.events_after(db, 0, 9, kinds=["session.down"])] == [3, 4, 5]
+    assert [event.data["n"] for event in store.events_after(db, 0, 9, ["bar"], ["session.up"])] == [1]
+    assert store.events_after(db, 0, 1)[0].as_json() == {
+        "seq": 1,
+        "time": "2027-01-15T08:00:00.000Z",
+        "session": "terrace",
+        "kind": "session.up",
+        "data": {"n": 0},
+        "vendor": None,
+    }
+
+
+def test_old_and_settled_is_forgotten_and_unknown_is_not(db: sqlite3.Connection) -> None:
+    old = [
+        settled(db, outcome, WALL).command_id
+        for outcome in (succeeded({}), ended(Failure("rejected", "no")), ended(Failure("expired", "late")))
+    ]
+    kept = [
+        settled(db, unknown("?"), WALL).command_id,
+        settled(db, succeeded({}), WALL + 10).command_id,
+        accepted(db).command_id,
+    ]
+    while store.prune(db, WALL + 5):
+        pass
+    assert [store.get(db, command_id) for command_id in old] == [None, None, None]
+    assert all(store.get(db, command_id) for command_id in kept)
+    assert [event.time for event in store.events_after(db, 0, 99)] == [WALL + 10]
+    assert {row["command_id"] for row in db.execute("SELECT command_id FROM vendor_ids")} == set(kept)
+
+
+def test_pruning_goes_some_at_a_time_and_numbers_of_events_never_come_again(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_PRUNED", 2)
+    for _ in range(5):
+        store.add_event(db, "bar", "session.up", {}, None, WALL)
+    assert [store.prune(db, WALL + 1) for _ in range(4)] == [2, 2, 1, 0]
+    assert store.event_bounds(db) == (6, 5)
+    assert store.add_event(db, "bar", "session.up", {}, None, WALL).seq == 6
+    assert store.event_bounds(db) == (6, 6)
+
+
+def test_figures_count_by_state(db: sqlite3.Connection) -> None:
+    assert store.figures(db).states == {}
+    assert store.event_bounds(db) == (1, 0)
+    settled(db, unknown("?"), accepted_at=WALL - 7)
+    settled(db, unknown("?"), accepted_at=WALL - 9)
+    accepted(db)
+    figures = store.figures(db)
+    assert figures.states == {"unknown": 2, "accepted": 1}
+    assert figures.oldest_unknown is not None
+    assert (figures.oldest_unknown.session, figures.oldest_unknown.accepted_at) == ("bar", WALL - 9)
+    assert (figures.first_seq, figures.last_seq) == (1, 2)
+    assert figures.bytes >= 4096
+
+
+def test_a_command_that_is_not_there_cannot_be_moved(db: sqlite3.Connection) -> None:
+    with pytest.raises(LookupError, match="no command nobody in the journal"):
+        store.mark_sent(db, "nobody", WALL)
+    assert store.get(db, "nobody") is None
+
+
+def test_a_row_is_told_as_the_contract_says(db: sqlite3.Connection) -> None:
+    row = settled(db, succeeded({"order": None}, {"ResultCode": 0}), idempotency_key="k")
+    told = row.as_json()
+    assert set(told) >= {
+        "command_id", "session", "method", "state", "accepted_at", "sent_at", "settled_at", "result", "error", "vendor_ids"
+    }  # fmt: skip
+    assert (told["accepted_at"], told["state"], told["idempotency_key"]) == (
+        "2027-01-15T08:00:00.000Z",
+        "succeeded",
+        "k",
+    )
+    assert accepted(db).as_json()["sent_at"] is None
+
+
+def test_numbers_of_a_vendor_come_back_digit_for_digit(db: sqlite3.Connection) -> None:
+    from ordernpay.jsontext import dumps, loads  # noqa: PLC0415
+
+    vendor = loads('{"Amount":6.0,"Big":12345678901234567890,"Small":1E-299}')
+    row = settled(db, succeeded({}, vendor))
+    assert dumps(row.vendor) == dumps(vendor)
+
+
+def test_what_should_be_an_object_and_is_none_reads_as_empty() -> None:
+    assert read_object("[]") == {}
+    made: JsonObject = command().content()
+    assert made["method"] == "order.create"
+
+
+def test_a_late_no_to_an_earlier_try_does_not_end_the_one_under_way(db: sqlite3.Connection) -> None:
+    row = accepted(db)
+    store.mark_sent(db, row.command_id, WALL)
+    store.settle(db, row.command_id, unknown("no answer"), WALL)
+    store.reopen(db, row.command_id, "sent", 30.0, WALL + 30)
+    identity = row.vendor_ids["request_id"]
+    no = Settlement("request_id", identity, lambda _: ended(Failure("rejected", "no")))
+    assert store.settle_by_news(db, "bar", no, WALL) is None
+    assert (
+        store.settle_by_news(db, "bar", Settlement("request_id", identity, lambda _: succeeded({})), WALL) is not None
+    )

@@ -1,0 +1,801 @@
+"""The way of one command through gateway and journal, with a session that does as it is told."""
+
+import asyncio
+import contextlib
+import functools
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, field
+
+from ordernpay import gateway as module
+from ordernpay.attempts import Answer
+from ordernpay.commands import Command
+from ordernpay.conversion import Fault, Faults
+from ordernpay.gateway import Gateway
+from ordernpay.journal import Journal, JournalUnavailable, Row
+from ordernpay.jsontext import JsonObject
+from ordernpay.outcomes import Failure, Outcome, Refused, State, ended, expired, succeeded
+from ordernpay.vendors.protocol import Attempt, Published, Report, Settlement
+from tests.support.fakes import (
+    ORDER,
+    HandClock,
+    ScriptedSession,
+    act,
+    never_sent,
+    new_command,
+    no_answer,
+    refused,
+)
+from tests.support.wait import until
+
+CALL: JsonObject = {"order": ORDER, "idempotency_key": "k", "timeout": 5}
+
+
+@define(eq=False)
+class Bench:
+    """A gateway over a real journal, with one scripted session."""
+
+    journal: Journal
+    gateway: Gateway
+    session: ScriptedSession
+    clock: HandClock
+    running: "asyncio.Task[None]"
+    tasks: list["asyncio.Task[Any]"] = field(factory=list)
+
+    async def call(self, method: str = "order.create", **params: Any) -> Answer:
+        return await self.gateway.call(method, (CALL if method == "order.create" else {}) | params, 1000)
+
+    def start(self, method: str = "order.create", **params: Any) -> "asyncio.Task[Answer]":
+        task = asyncio.create_task(self.call(method, **params))
+        self.tasks.append(task)
+        return task
+
+    async def row(self, key: str = "k") -> Row:
+        return next(row for row in await self.journal.list_commands(None, None, None, 99) if row.idempotency_key == key)
+
+    async def state(self, key: str = "k") -> State:
+        return (await self.row(key)).state
+
+
+@contextlib.asynccontextmanager
+async def bench(directory: Path, **session: Any) -> AsyncIterator[Bench]:
+    journal, clock = Journal(directory), HandClock()
+    await journal.open()
+    gateway = Gateway(journal, clock)
+    one = ScriptedSession(**session)
+    gateway.sessions[one.name] = one
+    running = asyncio.create_task(gateway.run())
+    made = Bench(journal, gateway, one, clock, running)
+    await until(lambda: gateway._tasks is not None)
+    try:
+        yield made
+    finally:
+        await gateway.stop()
+        for task in [running, *made.tasks]:
+            task.cancel()
+        await asyncio.gather(running, *made.tasks, return_exceptions=True)
+        await journal.close()
+
+
+async def raises(awaitable: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await awaitable
+    return caught.value
+
+
+class Gate:
+    """A script that holds each command until it is let go."""
+
+    def __init__(self, then: Any = act) -> None:
+        self.entered = asyncio.Event()
+        self.open = asyncio.Event()
+        self.then = then
+
+    async def __call__(self, command: Command, attempt: Attempt) -> Outcome:
+        self.entered.set()
+        await self.open.wait()
+        outcome: Outcome = await self.then(command, attempt)
+        return outcome
+
+
+# One command
+
+
+async def test_a_command_is_durable_before_its_session_sees_it_and_its_outcome_before_the_caller_has_it(
+    tmp_path: Path,
+) -> None:
+    seen: list[str] = []
+
+    def states() -> list[str]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as other:
+            return [state for (state,) in other.execute("SELECT state FROM commands")]
+
+    async def script(command: Command, attempt: Attempt) -> Outcome:
+        seen.extend(states())
+        await attempt.sending()
+        seen.extend(states())
+        await attempt.sending()
+        await attempt.remember(uid="7")
+        return succeeded({"order": None}, {"ResultCode": 0})
+
+    async with bench(tmp_path, script=script) as it:
+        answer = await it.call()
+        seen.extend(states())
+        assert seen == ["accepted", "sent", "succeeded"]
+        assert answer.state == "succeeded"
+        assert answer.outcome is not None
+        assert answer.outcome.vendor == {"ResultCode": 0}
+        row = await it.row()
+        assert (row.command_id, row.vendor_ids["uid"], row.peer_uid, row.attempts) == (answer.command_id, "7", 1000, 1)
+        assert it.gateway.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "code"),
+    [(refused, "rejected", 1001), (never_sent, "failed", 1007), (no_answer, "unknown", 1006)],
+)
+async def test_every_other_end_is_an_outcome_with_a_failure(
+    tmp_path: Path, script: Any, state: State, code: int
+) -> None:
+    async with bench(tmp_path, script=script) as it:
+        answer = await it.call()
+        assert answer.state == state
+        assert answer.outcome is not None
+        assert answer.outcome.failure is not None
+        assert answer.outcome.failure.code == code
+        assert await it.state() == state
+
+
+async def test_without_wait_the_command_is_durable_and_its_outcome_comes_as_an_event(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        answer = await it.call(wait=False)
+        assert (answer.state, answer.outcome) == ("accepted", None)
+        assert await it.state() == "accepted"
+        gate.open.set()
+        await until(lambda: it.gateway.in_flight == 0)
+        [event] = await it.journal.events_after(0, 9)
+        assert (event.kind, event.data["command_id"]) == ("command.settled", answer.command_id)
+
+
+async def test_a_read_is_performed_and_not_journaled(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        answer = await it.call("order.list")
+        assert answer.state == "succeeded"
+        assert await it.journal.list_commands(None, None, None, 9) == []
+
+        async def remembering(command: Command, attempt: Attempt) -> Outcome:
+            await attempt.remember(uid="7")
+            return succeeded({})
+
+        it.session.script = remembering
+        await it.call("order.list", idempotency_key="same")
+        await it.call("order.list", idempotency_key="same")
+        assert len(it.session.performed) == 3
+
+
+async def test_an_error_inside_a_session_is_unknown_after_sending_and_no_effect_before(tmp_path: Path) -> None:
+    async def after(command: Command, attempt: Attempt) -> Outcome:
+        await attempt.sending()
+        raise ZeroDivisionError
+
+    async def before(command: Command, attempt: Attempt) -> Outcome:
+        raise ZeroDivisionError
+
+    async with bench(tmp_path, script=after) as it:
+        assert (await it.call()).state == "unknown"
+        it.session.script = before
+        assert (await it.call(idempotency_key="other")).state == "failed"
+        assert not it.running.done()
+
+
+async def test_one_line_is_logged_for_each_command_and_its_counts_go_up(tmp_path: Path) -> None:
+    from structlog.testing import capture_logs  # noqa: PLC0415
+
+    async with bench(tmp_path) as it:
+        stages: list[tuple[str, str, float]] = []
+        it.gateway.counts.observe = lambda *stage: stages.append(stage)
+        with capture_logs() as logs:
+            answer = await it.call()
+        [line] = [entry for entry in logs if entry["event"] == "command_ended"]
+        assert (line["command_id"], line["state"], line["kind"]) == (answer.command_id, "succeeded", "succeeded")
+        assert it.gateway.counts.outcomes == {("bar", "order.create", "succeeded"): 1}
+        assert stages == [(stage, "order.create", 0.0) for stage in ("whole", "journal", "wire")]
+        assert it.gateway.counts.in_flight == {"bar": 0}
+
+
+def slow(it: Bench, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """Have the journal take so long for each of its writes."""
+    for name, took in seconds.items():
+        monkeypatch.setattr(it.journal, name, functools.partial(_after, it, took, getattr(it.journal, name)))
+
+
+async def _after(it: Bench, seconds: float, write: Any, *given: Any) -> Any:
+    it.clock.forward(seconds)
+    return await write(*given)
+
+
+async def test_each_stage_gets_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(tmp_path) as it:
+
+        async def script(command: Command, attempt: Attempt) -> Outcome:
+            it.clock.forward(16)  # the session is down
+            await attempt.sending()
+            it.clock.forward(32)
+            await attempt.remember(uid="u")
+            await attempt.sending()
+            it.clock.forward(64)
+            return succeeded({})
+
+        it.session.script = script
+        slow(it, monkeypatch, accept=1, mark_sent=2, remember=4, settle=8)
+        taken: dict[str, float] = {}
+        it.gateway.counts.observe = lambda stage, method, seconds: taken.update({stage: seconds})
+        await it.call(timeout=600)
+        assert taken == {"whole": 127, "journal": 1 + 2 + 4 + 8, "wire": 32 + 64}
+
+
+async def test_what_was_never_sent_has_no_time_on_the_wire_and_a_read_none_in_the_journal(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+
+        async def script(command: Command, attempt: Attempt) -> Outcome:
+            it.clock.forward(3)
+            return succeeded({"orders": []}) if command.method == "order.list" else expired("never sent")
+
+        it.session.script = script
+        stages: list[tuple[str, str, float]] = []
+        it.gateway.counts.observe = lambda *stage: stages.append(stage)
+        await it.call()
+        await it.call("order.list")
+        assert stages == [("whole", "order.create", 3), ("journal", "order.create", 0), ("whole", "order.list", 3)]
+
+
+async def test_a_command_that_an_earlier_life_sent_is_on_the_wire_once_it_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as it:
+        row, _ = await it.journal.accept(new_command())
+        await it.journal.mark_sent(row.command_id, it.clock.wall())
+
+        async def script(command: Command, attempt: Attempt) -> Outcome:
+            it.clock.forward(16)
+            await attempt.sending()
+            it.clock.forward(32)
+            return succeeded({})
+
+        it.session.script = script
+        slow(it, monkeypatch, mark_sent=2, settle=8)
+        taken: dict[str, float] = {}
+        it.gateway.counts.observe = lambda stage, method, seconds: taken.update({stage: seconds})
+        assert await it.gateway.recover() == 1
+        await until(lambda: taken)
+        assert taken == {"whole": 56, "journal": 8, "wire": 32}
+
+
+# A repeated key
+
+
+async def test_a_repeat_joins_a_command_under_way_and_both_get_its_outcome(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        calls = [it.start() for _ in range(5)]
+        await gate.entered.wait()
+        calls += [it.start() for _ in range(5)]
+        await asyncio.sleep(0)
+        gate.open.set()
+        answers = await asyncio.gather(*calls)
+        assert len({answer.command_id for answer in answers}) == 1
+        assert {answer.state for answer in answers} == {"succeeded"}
+        assert len(it.session.performed) == 1
+
+
+@pytest.mark.parametrize(("script", "state"), [(act, "succeeded"), (refused, "rejected")])
+async def test_a_repeat_of_what_the_vendor_settled_gets_the_same_answer_and_nothing_is_sent(
+    tmp_path: Path, script: Any, state: State
+) -> None:
+    async with bench(tmp_path, script=script) as it:
+        first = await it.call()
+        again = await it.call()
+        waitless = await it.call(wait=False)
+        assert again.outcome is not None
+        assert first.outcome is not None
+        assert (again.command_id, again.state, again.outcome.result) == (first.command_id, state, first.outcome.result)
+        assert again.outcome.failure == first.outcome.failure
+        assert waitless.state == state
+        assert len(it.session.performed) == 1
+
+
+async def test_a_repeat_of_what_had_no_effect_is_a_new_try_of_the_same_command(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=never_sent) as it:
+        first = await it.call()
+        it.session.script = act
+        again = await it.call(timeout=9)
+        assert (first.state, again.state) == ("failed", "succeeded")
+        assert again.command_id == first.command_id
+        assert it.session.performed == [("k", False), ("k", False)]
+        row = await it.row()
+        assert (row.attempts, row.timeout) == (2, 9.0)
+
+
+async def test_a_repeat_of_an_unknown_is_sent_again_where_the_vendor_knows_duplicates(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        assert (await it.call()).state == "unknown"
+        it.session.script = act
+        assert (await it.call()).state == "succeeded"
+        assert it.session.performed == [("k", False), ("k", True)]
+
+
+async def test_a_repeat_of_an_unknown_stays_unknown_where_it_does_not(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer, repeats=False) as it:
+        assert (await it.call()).state == "unknown"
+        answer = await it.call()
+        assert answer.state == "unknown"
+        assert answer.outcome is not None
+        assert answer.outcome.failure is not None
+        assert answer.outcome.failure.kind == "outcome_unknown"
+        assert len(it.session.performed) == 1
+
+
+@pytest.mark.parametrize("first", [act, never_sent, no_answer, refused])
+async def test_other_content_under_the_same_key_is_a_conflict_whatever_became_of_the_first(
+    tmp_path: Path, first: Any
+) -> None:
+    async with bench(tmp_path, script=first) as it:
+        answer = await it.call()
+        for change in ({"order": ORDER | {"table": "15"}}, {"options": {"device_id": "x"}}):
+            error = await raises(it.call(**change))
+            assert error.failure.code == -32005
+            assert error.command_id == answer.command_id
+        assert len(it.session.performed) == 1
+        assert (await it.call(timeout=6, when_offline="fail")).command_id == answer.command_id  # no other content
+
+
+async def test_many_repeats_of_a_failed_command_make_one_new_try(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=never_sent) as it:
+        await it.call()
+        gate = Gate()
+        it.session.script = gate
+        calls = [it.start() for _ in range(20)]
+        await gate.entered.wait()
+        gate.open.set()
+        answers = await asyncio.gather(*calls)
+        assert {answer.state for answer in answers} == {"succeeded"}
+        assert len(it.session.performed) == 2
+
+
+# Callers
+
+
+async def test_a_caller_that_goes_leaves_a_command_that_goes_on(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        call = it.start()
+        await gate.entered.wait()
+        call.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await call
+        gate.open.set()
+        await until(lambda: it.gateway.in_flight == 0)
+        assert await it.state() == "succeeded"
+        assert it.gateway.counts.in_flight == {"bar": 0}
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_caller_that_goes_while_it_is_written_down_leaves_no_orphan(tmp_path: Path, turns: int) -> None:
+    async with bench(tmp_path) as it:
+        async with anyio.create_task_group() as connection:  # as the socket's server runs its calls
+
+            async def call() -> None:
+                await it.call()
+
+            connection.start_soon(call)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connection.cancel_scope.cancel()
+        await until(lambda: it.gateway.in_flight == 0)
+        rows = await it.journal.list_commands(None, None, None, 9)
+        assert [row.state for row in rows] in ([], ["succeeded"])
+        assert len(it.session.performed) == len(rows)
+
+
+async def test_a_caller_whose_timeout_passes_is_told_unknown_and_the_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRACE", 0.0)
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        answer = await it.call(timeout=0.1)
+        assert answer.state == "unknown"
+        gate.open.set()
+        await until(lambda: it.gateway.in_flight == 0)
+        assert await it.state() == "succeeded"
+
+
+# Refusals, before anything is written
+
+
+async def test_wrong_params_are_refused_with_their_faults_and_nothing_is_written(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        error = await raises(it.call(timeout=0, order={}))
+        assert error.failure.code == -32602
+        assert {fault["path"] for fault in error.failure.details} == {"timeout", "order.reference"}  # type: ignore[union-attr,index,call-overload]
+        it.session.refuse = Faults([Fault("order.table", "too long")])
+        error = await raises(it.call())
+        assert error.failure.details == [{"path": "order.table", "message": "too long"}]
+        it.session.refuse = Refused(Failure("unsupported", "no", details={"supported": []}))
+        assert (await raises(it.call())).failure.code == -32004
+        assert await it.journal.list_commands(None, None, None, 9) == []
+        assert it.session.performed == []
+
+
+async def test_the_session_may_be_left_out_where_there_is_one_and_must_be_known(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        assert (await it.call()).session == "bar"
+        error = await raises(it.call(session="cellar"))
+        assert (error.failure.code, error.failure.details) == (-32007, {"sessions": ["bar"]})
+        it.gateway.sessions["terrace"] = ScriptedSession("terrace")
+        error = await raises(it.call())
+        assert error.failure.code == -32602
+        assert "bar, terrace" in error.failure.message
+        it.gateway.sessions.clear()
+        assert "none is configured" in (await raises(it.call())).failure.message
+
+
+async def test_a_session_takes_only_so_many_commands_at_once(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        it.gateway.limits["bar"] = 1
+        first = it.start(idempotency_key="a", order=ORDER)
+        await gate.entered.wait()
+        for call in (it.call(idempotency_key="b"), it.call("order.list")):
+            error = await raises(call)
+            assert error.failure.code == -32002
+            assert error.failure.details == {"limit": "max_in_flight", "value": 1}
+        gate.open.set()
+        assert (await first).state == "succeeded"
+        assert (await it.call(idempotency_key="b")).state == "succeeded"
+        assert [row.idempotency_key for row in await it.journal.list_commands(None, None, None, 9)] == ["b", "a"]
+
+
+# A journal that cannot be written
+
+
+class Broken:
+    """A journal's operation that fails as long as it is told to."""
+
+    def __init__(self, works: Any) -> None:
+        self.works = works
+        self.broken = True
+        self.tries = 0
+
+    async def __call__(self, *given: Any) -> Any:
+        self.tries += 1
+        if self.broken:
+            raise JournalUnavailable("the journal cannot be written: disk full")
+        return await self.works(*given)
+
+
+async def test_a_full_disk_refuses_commands_before_they_are_sent_and_reads_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as it:
+        accept = Broken(it.journal.accept)
+        monkeypatch.setattr(it.journal, "accept", accept)
+        error = await raises(it.call())
+        assert error.failure.code == -32002
+        assert "disk full; nothing was sent" in error.failure.message
+        assert it.session.performed == []
+        assert (await it.call("order.list")).state == "succeeded"
+        accept.broken = False
+        assert (await it.call()).state == "succeeded"
+
+
+async def test_a_disk_that_is_full_as_the_command_is_to_be_sent_lets_no_byte_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as it:
+        monkeypatch.setattr(it.journal, "mark_sent", Broken(it.journal.mark_sent))
+        answer = await it.call()
+        assert (answer.state, await it.state()) == ("failed", "failed")
+        assert answer.outcome is not None
+        assert answer.outcome.failure is not None
+        assert answer.outcome.failure.kind == "expired"
+
+
+async def test_what_cannot_be_remembered_after_sending_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(command: Command, attempt: Attempt) -> Outcome:
+        await attempt.sending()
+        await attempt.remember(uid="1")
+        return succeeded({})
+
+    async with bench(tmp_path, script=script) as it:
+        monkeypatch.setattr(it.journal, "remember", Broken(it.journal.remember))
+        assert (await it.call()).state == "unknown"
+
+
+async def test_an_outcome_is_told_only_once_it_is_durable_however_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "JOURNAL_RETRY", 0.01)
+    async with bench(tmp_path) as it:
+        settle = Broken(it.journal.settle)
+        monkeypatch.setattr(it.journal, "settle", settle)
+        call = it.start()
+        await until(lambda: settle.tries > 3)
+        assert not call.done()
+        assert await it.state() == "sent"
+        settle.broken = False
+        assert (await call).state == "succeeded"
+
+
+# What sessions tell
+
+
+async def settle_late(it: Bench, outcome: Outcome, key: str = "k") -> bool:
+    publish = it.gateway.publisher("bar")
+    published = await publish([Report(settlement=Settlement("request_id", f"id-{key}", lambda _: outcome))])
+    return published.settled == 1
+
+
+async def test_a_late_answer_settles_an_unknown_command_once(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        await it.call()
+        assert await settle_late(it, succeeded({"order": None})) is True
+        assert await settle_late(it, ended(Failure("rejected", "no"))) is False
+        assert await settle_late(it, succeeded({}), key="nobody's") is False
+        assert (await it.call()).state == "succeeded"
+        assert [event.data["state"] for event in await it.journal.events_after(0, 9)] == ["unknown", "succeeded"]
+
+
+async def test_an_outcome_that_news_made_stale_does_not_overwrite_it(tmp_path: Path) -> None:
+    async def script(command: Command, attempt: Attempt) -> Outcome:
+        await attempt.sending()
+        assert await settle_late(it, succeeded({"order": None}))
+        return ended(Failure("outcome_unknown", "no answer"))
+
+    async with bench(tmp_path) as it:
+        it.session.script = script
+        answer = await it.call()
+        assert (answer.state, await it.state()) == ("succeeded", "succeeded")
+
+
+async def test_an_event_of_a_session_is_durable_when_it_is_published(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        publish = it.gateway.publisher("bar")
+        assert await publish([Report("session.up", {"state": "up"}, vendor={"x": 1})]) == Published(
+            news=True, settled=0
+        )
+        [event] = await it.journal.events_after(0, 9)
+        assert (event.session, event.kind, event.data, event.vendor) == ("bar", "session.up", {"state": "up"}, {"x": 1})
+
+
+# Draining and stopping
+
+
+async def test_draining_takes_nothing_new_and_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        call = it.start()
+        await gate.entered.wait()
+        draining = asyncio.create_task(it.gateway.drain(5))
+        await until(lambda: it.gateway._draining)
+        assert (await raises(it.call(idempotency_key="new"))).failure.code == -32006
+        assert not draining.done()
+        gate.open.set()
+        assert await draining == 0
+        assert (await call).state == "succeeded"
+
+
+async def test_what_does_not_end_in_time_is_left_to_the_next_start_and_its_caller_told(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        call = it.start()
+        await gate.entered.wait()
+        assert await it.gateway.drain(0.01) == 1
+        await it.gateway.stop()
+        error = await raises(call)
+        assert (error.failure.code, error.state) == (-32006, "accepted")
+        assert await it.state() == "accepted"
+        assert error.command_id == (await it.row()).command_id
+
+
+async def test_a_gateway_that_does_not_run_takes_no_command(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    await journal.open()
+    gateway = Gateway(journal, HandClock())
+    gateway.sessions["bar"] = ScriptedSession()
+    with pytest.raises(RuntimeError, match="not running"):
+        await gateway.call("order.create", CALL)
+    await gateway.stop()
+    await journal.close()
+
+
+# After a restart
+
+
+async def left(directory: Path, state: str, *, whole: bool = True, late: bool = False, session: str = "bar") -> None:
+    """A journal as an earlier life left it, with one command `k` in a state."""
+    journal, clock = Journal(directory), HandClock()
+    await journal.open()
+    at = clock.wall() - (3600 if late else 1)
+    new = new_command(idempotency_key="k", whole=whole, accepted_at=at, session=session, timeout=30.0)
+    row, _ = await journal.accept(new)
+    if state != "accepted":
+        await journal.mark_sent(row.command_id, at)
+    if state == "unknown":
+        await journal.settle(row.command_id, ended(Failure("outcome_unknown", "?")), at)
+    await journal.close()
+
+
+@pytest.mark.parametrize(("state", "sent_before"), [("accepted", False), ("sent", True)])
+async def test_what_was_open_goes_on_under_its_own_identity(tmp_path: Path, state: str, sent_before: bool) -> None:  # noqa: FBT001
+    await left(tmp_path, state)
+    async with bench(tmp_path) as it:
+        assert await it.gateway.recover() == 1
+        await until(lambda: it.gateway.in_flight == 0)
+        assert it.session.performed == [("k", sent_before)]
+        assert await it.state() == "succeeded"
+
+
+async def test_a_call_again_after_a_restart_joins_what_goes_on(tmp_path: Path) -> None:
+    await left(tmp_path, "sent")
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        await it.gateway.recover()
+        call = it.start()
+        await gate.entered.wait()
+        gate.open.set()
+        assert (await call).state == "succeeded"
+        assert len(it.session.performed) == 1
+
+
+async def test_a_deadline_lasts_over_a_restart_and_a_clock_set_back_does_not_stretch_it(tmp_path: Path) -> None:
+    await left(tmp_path, "accepted")
+    deadlines: list[float] = []
+
+    async def script(command: Command, attempt: Attempt) -> Outcome:
+        deadlines.append(attempt.deadline)
+        return await never_sent(command, attempt)
+
+    async with bench(tmp_path, script=script) as it:
+        await it.gateway.recover()
+        await until(lambda: it.gateway.in_flight == 0)
+        assert deadlines == [it.clock.now() + 29.0]
+        it.clock.stepped -= 10_000
+        await it.call("order.create", timeout=5)
+        assert deadlines[1] == it.clock.now() + 5.0
+
+
+async def test_what_is_past_its_deadline_is_given_to_its_session_with_no_time_left(tmp_path: Path) -> None:
+    await left(tmp_path, "sent", late=True)
+    deadlines: list[float] = []
+
+    async def script(command: Command, attempt: Attempt) -> Outcome:
+        deadlines.append(attempt.deadline)
+        return await no_answer(command, attempt)
+
+    async with bench(tmp_path, script=script) as it:
+        await it.gateway.recover()
+        await until(lambda: it.gateway.in_flight == 0)
+        assert deadlines == [it.clock.now()]
+        assert await it.state() == "unknown"
+
+
+@pytest.mark.parametrize("why", ["concealed", "session gone", "no longer allowed", "unsupported"])
+@pytest.mark.parametrize(("state", "ends"), [("accepted", "failed"), ("sent", "unknown")])
+async def test_what_cannot_go_on_is_settled_by_whether_it_was_sent(
+    tmp_path: Path, why: str, state: str, ends: str
+) -> None:
+    await left(tmp_path, state, whole=why != "concealed", session="cellar" if why == "session gone" else "bar")
+    async with bench(tmp_path) as it:
+        if why == "no longer allowed":
+            it.session.refuse = Faults([Fault("options.device_id", "required")])
+        if why == "unsupported":
+            it.session.refuse = Refused(Failure("unsupported", "no"))
+        assert await it.gateway.recover() == 1
+        await until(lambda: settled(it))
+        assert await it.state() == ends
+        assert it.session.performed == []
+
+
+async def settled(it: Bench) -> bool:
+    return not await it.journal.open_commands()
+
+
+async def test_a_vendor_that_cannot_tell_duplicates_gets_nothing_twice(tmp_path: Path) -> None:
+    await left(tmp_path, "sent")
+    async with bench(tmp_path, repeats=False) as it:
+        await it.gateway.recover()
+        await until(lambda: settled(it))
+        assert (await it.state(), it.session.performed) == ("unknown", [])
+
+
+async def test_what_was_settled_is_left_alone(tmp_path: Path) -> None:
+    await left(tmp_path, "unknown")
+    async with bench(tmp_path) as it:
+        assert await it.gateway.recover() == 0
+        assert it.session.performed == []
+
+
+async def test_a_command_of_params_that_this_version_does_not_know_does_not_keep_the_daemon_from_starting(
+    tmp_path: Path,
+) -> None:
+    await left(tmp_path, "accepted")
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as db:
+        db.execute("""UPDATE commands SET content = json_set(content, '$.params.order.of_the_future', 1)""")
+        db.commit()
+    async with bench(tmp_path) as it:
+        await it.gateway.recover()
+        await until(lambda: settled(it))
+        assert await it.state() == "failed"
+
+
+# A person's word
+
+
+async def test_a_retry_sends_an_unknown_command_again(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer, repeats=False) as it:
+        await it.call()
+        it.session.script = act
+        answer = await it.gateway.retry(await it.row(), 5.0)
+        assert (answer.state, await it.state()) == ("succeeded", "succeeded")
+        assert it.session.performed == [("k", False), ("k", True)]
+
+
+@pytest.mark.parametrize("script", [act, refused, never_sent])
+async def test_only_an_unknown_command_is_retried_or_resolved(tmp_path: Path, script: Any) -> None:
+    async with bench(tmp_path, script=script) as it:
+        answer = await it.call()
+        row = await it.row()
+        for error in (
+            await raises(it.gateway.retry(row, 5.0)),
+            await raises(it.gateway.resolve(row, succeeded({}), "note")),
+        ):
+            assert (error.failure.code, error.command_id, error.state) == (-32602, row.command_id, answer.state)
+        assert await it.state() == answer.state
+
+
+async def test_a_retry_of_what_was_settled_meanwhile_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        await it.call()
+        row = await it.row()
+        await settle_late(it, succeeded({}))
+        assert (await raises(it.gateway.retry(row, 5.0))).state == "succeeded"
+        assert (await raises(it.gateway.resolve(row, succeeded({}), "note"))).state == "succeeded"
+
+
+async def test_a_retry_that_cannot_be_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer, whole=False) as it:
+        await it.call()
+        assert (await raises(it.gateway.retry(await it.row(), 5.0))).failure.kind == "unsupported"
+    async with bench(tmp_path, script=no_answer) as it:
+        await it.call(idempotency_key="w")
+        row = await it.row("w")
+        it.session.refuse = Faults([Fault("options.device_id", "required")])
+        assert (await raises(it.gateway.retry(row, 5.0))).failure.kind == "invalid_params"
+        it.gateway.sessions.clear()
+        assert (await raises(it.gateway.retry(row, 5.0))).failure.kind == "unknown_session"
+        it.gateway.sessions["bar"] = it.session
+        it.gateway.limits["bar"] = 0
+        assert (await raises(it.gateway.retry(row, 5.0))).failure.kind == "overloaded"
+        assert await it.state("w") == "unknown"
+
+
+@pytest.mark.parametrize(
+    "verdict", [succeeded({}), Outcome("failed", failure=Failure("vendor_unavailable", "resolved by hand: seen"))]
+)
+async def test_a_persons_verdict_settles_an_unknown_command_with_a_note_and_an_event(
+    tmp_path: Path, verdict: Outcome
+) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        await it.call()
+        row = await it.gateway.resolve(await it.row(), verdict, "asha: seen at the till")
+        assert (row.state, row.note) == (verdict.state, "asha: seen at the till")
+        assert [event.data["state"] for event in await it.journal.events_after(0, 9)] == ["unknown", verdict.state]

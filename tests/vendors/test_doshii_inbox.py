@@ -1,0 +1,338 @@
+"""What Doshii tells by webhook and by socket: who may, once, durable before it is acknowledged, and no quote lost."""
+
+import asyncio
+import base64
+import hmac
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordernpay.clock import SystemClock
+from ordernpay.jsontext import dumps
+from ordernpay.vendors.doshii import inbox as module
+from ordernpay.vendors.doshii.inbox import SAME_WITHIN, UNAUTHORISED, Inbox
+from ordernpay.vendors.protocol import Door, HttpAnswer
+from ordernpay.vendors.rest import RestLine
+from tests.support.wait import until
+from tests.vendors.given import HandClock, Journal, Script, anything, doshii, objects, serving, webhook
+from tests.vendors.test_doshii_answers import COMPLETE, ID, NAMES, REJECTED
+
+BASIC: Final = f"Basic {base64.b64encode(b'key-1:token-1').decode()}"
+SECRETS: Final = {"webhook_key": "key-1", "webhook_token": "token-1"}
+EVENT: Final = {"event": "order_updated", "data": {"id": "1", "status": "accepted"}}
+
+
+async def nothing() -> None:
+    """Nothing was missed."""
+
+
+def opened(journal: Journal, clock: Any = None, **config: Any) -> Inbox:
+    ticking = clock or SystemClock()
+    line = RestLine("cafe", "doshii", Script(), journal, ticking)
+    return Inbox("cafe", doshii(**(SECRETS | config)), ticking, journal, line, nothing)
+
+
+async def told(
+    box: Inbox, body: Any, authorization: str = BASIC, query: dict[str, str] | None = None
+) -> HttpAnswer | None:
+    [door] = box.doors()
+    assert isinstance(door, Door)
+    raw = body if isinstance(body, bytes) else dumps(body).encode()
+    return await door.handle(webhook(raw, query, authorization=authorization))
+
+
+def status(answer: HttpAnswer | None) -> int | None:
+    return None if answer is None else answer.status
+
+
+# Who may
+
+
+def test_the_door_is_the_sessions_own_and_needs_a_token() -> None:
+    [door] = opened(Journal()).doors()
+    assert (door.path, getattr(door, "refusal", None)) == ("/webhooks/doshii/cafe", UNAUTHORISED)
+    assert opened(Journal(), webhook_key=None, webhook_token=None).doors() == ()
+
+
+async def test_key_and_token_come_as_basic_and_the_token_alone_as_bearer() -> None:
+    assert status(await told(opened(Journal()), EVENT)) == 200
+    assert status(await told(opened(Journal(), webhook_key=None), EVENT, "Bearer token-1")) == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "Bearer token-1",
+        BASIC.lower(),
+        BASIC[:-1],
+        f"{BASIC} ",
+        "Basic é",
+        f"Basic {base64.b64encode(b'key-1:').decode()}",
+    ],
+)
+async def test_anybody_else_is_nobody(wrong: str) -> None:
+    journal = Journal()
+    assert await told(opened(journal), EVENT, wrong) is None
+    assert journal.reports == []
+
+
+def test_without_a_token_nobody_is_believed() -> None:
+    assert not opened(Journal(), webhook_key=None, webhook_token=None)._authorised("Bearer ")
+
+
+async def test_the_comparison_takes_the_same_time_for_any_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(left: bytes, right: bytes) -> bool:
+        compared.append((left, right))
+        return left == right
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    await told(opened(Journal()), EVENT, "x")
+    await told(opened(Journal()), EVENT)
+    assert compared == [(b"x", BASIC.encode()), (BASIC.encode(), BASIC.encode())]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_the_verification_is_answered_with_its_own_word(body: bytes) -> None:
+    journal = Journal()
+    assert await told(opened(journal), body, query={"verify": "w-1"}) == HttpAnswer(200, "w-1", result="verified")
+    assert journal.reports == []
+
+
+# Deliveries
+
+
+@pytest.mark.parametrize(
+    "body",
+    [EVENT, {"type": EVENT["event"], "data": EVENT["data"]}, {"emit": [EVENT["event"], EVENT["data"]]}],
+    ids=["event", "type", "emit"],
+)
+async def test_an_event_in_any_envelope(body: Any) -> None:
+    journal = Journal()
+    box = opened(journal)
+    assert await told(box, body) == HttpAnswer(200, {})
+    [report] = journal.reports
+    assert (report.kind, report.data["status"], report.vendor) == ("order.updated", "accepted", body)
+    assert box._line.counters["webhooks"] == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"junk", b"\xff", b"[]", b"null", b"{}", b'{"a":1,"a":2}', b'{"event":"x"}'])
+async def test_junk_is_refused(body: bytes) -> None:
+    journal = Journal()
+    assert status(await told(opened(journal), body)) == 400
+    assert journal.reports == []
+
+
+async def test_a_full_disk_asks_for_a_repeat_and_nothing_is_taken_as_told() -> None:
+    journal = Journal(full=True)
+    box = opened(journal)
+    body = {"event": "order_preprocess", "data": COMPLETE}
+    assert await told(box, body) == HttpAnswer(503, {"error": "not now"}, {"Retry-After": "30"})
+    assert await box.quote(ID, SystemClock().now()) is None
+    journal.full = False
+    assert status(await told(box, body)) == 200
+    assert len(journal.reports) == 1
+
+
+@given(anything | objects(*NAMES))
+async def test_any_body_has_an_answer(body: Any) -> None:
+    assert status(await told(opened(Journal()), body)) in {200, 400}
+
+
+@given(st.binary(max_size=60))
+async def test_any_bytes_have_an_answer(body: bytes) -> None:
+    assert status(await told(opened(Journal()), body)) in {200, 400}
+
+
+# Once
+
+
+async def test_the_same_event_by_socket_and_by_webhook_is_one() -> None:
+    journal = Journal()
+    box = opened(journal)
+    await box._from_socket("order_updated", {"status": "accepted", "id": "1"}, {"emit": []})
+    assert status(await told(box, EVENT)) == 200
+    assert len(journal.reports) == 1
+    await told(box, {"event": "order_updated", "data": {"id": "1", "status": "complete"}})
+    await told(box, {"event": "order_created", "data": {"id": "1", "status": "accepted"}})
+    assert len(journal.reports) == 3
+
+
+@pytest.mark.parametrize(
+    ("start", "later"), [(0.0, SAME_WITHIN), (SAME_WITHIN - 1, 2.0), (SAME_WITHIN - 1, SAME_WITHIN)]
+)
+async def test_a_twin_within_ten_minutes_is_the_same_wherever_they_begin(start: float, later: float) -> None:
+    journal, clock = Journal(), HandClock()
+    clock.time += start - clock.time % SAME_WITHIN
+    box = opened(journal, clock)
+    await told(box, EVENT)
+    clock.time += later
+    await told(box, EVENT)
+    assert len(journal.reports) == 1
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0, SAME_WITHIN - 1])
+async def test_a_twin_after_that_is_another_event(start: float) -> None:
+    journal, clock = Journal(), HandClock()
+    clock.time += start - clock.time % SAME_WITHIN
+    box = opened(journal, clock)
+    await told(box, EVENT)
+    clock.time += SAME_WITHIN + 1
+    await told(box, EVENT)
+    await told(box, EVENT)
+    assert len(journal.reports) == 2
+
+
+async def test_a_repeat_after_a_restart_is_the_same() -> None:
+    journal, clock = Journal(), HandClock()
+    clock.time -= clock.time % SAME_WITHIN
+    await told(opened(journal, clock), EVENT)
+    clock.time += 60
+    assert status(await told(opened(journal, clock), EVENT)) == 200
+    assert len(journal.reports) == 1
+
+
+async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUOTES_KEPT", 3)
+    box = opened(Journal())
+    for number in range(50):
+        await box._from_socket("order_preprocess", {"id": str(number), "status": "complete"}, None)
+        await box._from_socket("order_updated", {"id": str(number), "status": "accepted"}, None)
+    assert (len(box._seen), list(box._quotes), list(box._told)) == (30, ["47", "48", "49"], ["47", "48", "49"])
+
+
+# The socket's own
+
+
+async def test_an_event_of_the_socket_waits_until_it_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    journal = Journal(full=True)
+    taking = asyncio.create_task(opened(journal)._from_socket("order_updated", {"id": "1"}, None))
+    done, _ = await asyncio.wait({taking}, timeout=0.05)
+    assert not done
+    journal.full = False
+    await asyncio.wait_for(taking, 10)
+    assert len(journal.reports) == 1
+
+
+async def test_a_session_without_a_socket_lacks_nothing() -> None:
+    box = opened(Journal())
+    assert box._line.lacking is None
+    await asyncio.wait_for(box.run(), 10)
+
+
+async def test_a_socket_is_kept_and_made_anew_on_demand() -> None:
+    box = opened(Journal(), socket_url="ws://127.0.0.1:1/", reconnect_min=60, reconnect_max=60)
+    line = box._line
+    async with serving(box.run):
+        await until(lambda: line.lacking == "no socket: ConnectionRefusedError")
+        line.lacking = None
+        box.reconnect()
+        await until(lambda: line.lacking == "no socket: ConnectionRefusedError")
+
+
+def test_a_session_with_a_socket_is_up_once_that_stands() -> None:
+    box = opened(Journal(), socket_url="ws://127.0.0.1:1/")
+    line = box._line
+    assert line.lacking == "the socket for events is not connected yet"
+    box._socket_changed(True, None)
+    line.stands()
+    assert line.status().state == "up"
+    box._socket_changed(False, "closed by Doshii with code 1001")
+    assert (line.status().state, line.status().last_error) == ("down", "closed by Doshii with code 1001")
+
+
+# Quotes
+
+
+@pytest.mark.parametrize("data", [COMPLETE, REJECTED, COMPLETE | {"status": " complete "}])
+async def test_an_event_that_came_before_anybody_asked_ends_the_quote(data: dict[str, Any]) -> None:
+    box = opened(Journal())
+    raw = {"event": "order_preprocess", "data": data}
+    await told(box, raw)
+    assert await box.quote(ID, SystemClock().now()) == (data, raw)
+
+
+async def test_an_event_ends_the_quotes_that_wait_for_it() -> None:
+    box = opened(Journal())
+    deadline = SystemClock().now() + 20
+    mine, other = (asyncio.create_task(box.quote(name, deadline)) for name in (ID, "another"))
+    await asyncio.sleep(0)
+    await told(box, {"event": "order_preprocess", "data": {"id": "another", "status": "pending"}})
+    await told(box, {"event": "order_updated", "data": {"id": "another", "status": "complete"}})
+    await told(box, {"event": "order_preprocess", "data": {"status": "complete"}})
+    await told(box, {"event": "order_preprocess", "data": COMPLETE})
+    found = await asyncio.wait_for(mine, 10)
+    assert found is not None
+    assert found[0] == COMPLETE
+    assert not other.done()
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+
+
+async def test_a_quote_that_nobody_answers_ends_with_its_deadline() -> None:
+    assert await opened(Journal()).quote(ID, SystemClock().now() + 0.05) is None
+
+
+# Catching up
+
+
+async def test_an_order_is_told_once_for_each_state_that_it_was_found_in() -> None:
+    journal = Journal()
+    box = opened(journal)
+    found: dict[str, Any] = {"id": "1", "status": "accepted", "externalOrderRef": "APP-1", "version": "v1", "items": []}
+    for state in ("accepted", "accepted", "rejected"):
+        await box.caught_up(found | {"status": state})
+    assert [report.data["status"] for report in journal.reports] == ["accepted", "rejected"]
+    assert journal.reports[0].data["reference"] == "APP-1"
+    assert journal.reports[0].vendor == found
+
+
+async def test_a_state_that_an_event_told_is_not_told_again() -> None:
+    journal = Journal()
+    box = opened(journal)
+    await told(box, EVENT)
+    await box.caught_up({"id": "1", "status": "accepted"})
+    assert len(journal.reports) == 1
+
+
+async def test_the_orders_that_were_open_when_last_heard_of() -> None:
+    box = opened(Journal())
+    box.note_made({"id": "made", "status": "pending"})
+    box.note_made({"id": "made", "status": "complete"})
+    for name, status_ in (
+        ("1", "accepted"),
+        ("2", "pending"),
+        ("3", "complete"),
+        ("4", "cancelled"),
+        ("2", "rejected"),
+    ):
+        await box._from_socket("order_updated", {"id": name, "status": status_}, None)
+    await box._from_socket("location_subscription", {"id": "5", "status": "accepted"}, None)
+    said_too_little: list[Any] = [None, [], {}, {"id": "6"}, {"status": "accepted"}]
+    for junk in said_too_little:
+        box.note_made(junk)
+    assert box.open_orders() == ["made", "1"]
+    await box.caught_up({"id": "1", "status": "complete"})
+    assert box.open_orders() == ["made"]
+
+
+async def test_an_order_without_an_id_is_not_told() -> None:
+    journal = Journal()
+    await opened(journal).caught_up({"status": "accepted"})
+    assert journal.reports == []
+
+
+async def test_a_state_found_while_the_disk_is_full_is_told_later() -> None:
+    journal = Journal(full=True)
+    box = opened(journal)
+    await box.caught_up({"id": "1", "status": "accepted"})
+    journal.full = False
+    reporter = box._line.reporter
+    async with serving(reporter.run):
+        await until(lambda: journal.reports)
+    assert [report.kind for report in journal.reports] == ["order.updated"]
