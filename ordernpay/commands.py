@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import attrs
 from attrs import field, frozen
 
-from ordernpay.conversion import Fault, Faults, structure, unstructure
+from ordernpay.conversion import Fault, Faults, as_given, structure
 from ordernpay.jsontext import JsonObject
 from ordernpay.orders import (
     Adjustment,
@@ -168,8 +168,8 @@ class Command:
         return COMMANDS[self.method]
 
     def content(self) -> JsonObject:
-        """What must be the same for two calls to be the same command."""
-        return {"method": self.method, "params": unstructure(self.params), "options": self.options}
+        """What must be the same for two calls to be the same command: what was given, whatever else this version knows."""
+        return {"method": self.method, "params": as_given(self.params), "options": self.options}
 
 
 def new_id() -> str:

@@ -146,20 +146,32 @@ def structure(value: JsonValue, cls: type[T], path: str = "") -> T:
 
 def unstructure(value: object) -> JsonValue:
     """An attrs value as JSON: money as a decimal string, tuples as lists."""
+    return _as_json(value, lambda _entry, _default: True)
+
+
+def as_given(value: object) -> JsonValue:
+    """An attrs value as JSON like `unstructure`, without members that stand at their default.
+
+    A field that a later version adds, with a default, then changes nothing about what an earlier one wrote.
+    """
+    return _as_json(value, lambda entry, default: entry != default)
+
+
+def _as_json(value: object, wanted: Callable[[object, object], bool]) -> JsonValue:
     kind: type[Any] = type(value)
     if attrs.has(kind):
         return {
-            attribute.name: unstructure(getattr(value, attribute.name))
+            attribute.name: _as_json(entry, wanted)
             for attribute in attrs.fields(kind)
-            if not attribute.name.startswith("_")
+            if not attribute.name.startswith("_") and wanted(entry := getattr(value, attribute.name), attribute.default)
         }
     match value:
         case Decimal():
             return format(value, "f")
         case dict():
-            return {str(key): unstructure(entry) for key, entry in value.items()}
+            return {str(key): _as_json(entry, wanted) for key, entry in value.items()}
         case list() | tuple():
-            return [unstructure(entry) for entry in value]
+            return [_as_json(entry, wanted) for entry in value]
         case None | bool() | int() | str():
             return value
         case float():

@@ -203,6 +203,16 @@ def test_two_calls_that_write_the_same_differently_are_the_same_command() -> Non
     assert command().content() != command(order=ORDER | {"table": "15"}).content()
 
 
+def test_a_command_is_what_was_given_so_that_a_later_version_with_more_fields_takes_a_repeat_for_the_same() -> None:
+    assert command(order=ORDER | {"training": False, "lines": [{"unit_price": 4, "quantity": 1}]}).content() == {
+        "method": "order.create",
+        "params": {"order": {"reference": "r-1", "table": "14", "lines": [{"unit_price": "4.00"}]}},
+        "options": {},
+    }
+    assert command("order.list", mine=True).content()["params"] == {"mine": True}
+    assert command("menu.get").content()["params"] == {}
+
+
 def test_a_command_knows_its_type_and_ids_are_new() -> None:
     assert command("user.lookup", pin="9071").params == LookUpUser("9071")
     assert isinstance(command(), Command)
