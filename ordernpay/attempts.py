@@ -7,7 +7,6 @@ import anyio
 from attrs import define, field, frozen
 
 from ordernpay.clock import Clock
-from ordernpay.commands import Command
 from ordernpay.journal import Journal, Row
 from ordernpay.outcomes import Outcome, State
 
@@ -61,7 +60,7 @@ class Stopwatch:
 class Running:
     """A command under way, and where its callers wait for it."""
 
-    command: Command
+    session: str
     watch: Stopwatch
     done: anyio.Event = field(factory=anyio.Event)
     outcome: Outcome | None = None

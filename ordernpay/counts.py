@@ -3,10 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
+import structlog
 from attrs import define, field
 
 from ordernpay.commands import Command
+from ordernpay.journal import Row
 from ordernpay.outcomes import Outcome
+
+log = structlog.get_logger(__name__)
 
 
 @define
@@ -34,14 +38,23 @@ class Counts:
         finally:
             self.in_flight[session] -= 1
 
-    def ended(self, command: Command, outcome: Outcome, stages: Mapping[str, float]) -> str:
-        """Count an outcome and what each stage took, in seconds; its kind, ``succeeded`` where there is no failure."""
+    def ended(self, command: Command | Row, outcome: Outcome, stages: Mapping[str, float], command_id: str) -> None:
+        """Count an outcome and what each stage took, in seconds, and write the one line that a command has in the log."""
         kind = outcome.failure.kind if outcome.failure else "succeeded"
         key = (command.session, command.method, kind)
         self.outcomes[key] = self.outcomes.get(key, 0) + 1
         for stage, seconds in stages.items():
             self.observe(stage, command.method, seconds)
-        return kind
+        log.info(
+            "command_ended",
+            session=command.session,
+            method=command.method,
+            command_id=command_id,
+            state=outcome.state,
+            kind=kind,
+            vendor_code=outcome.failure.vendor_code if outcome.failure else None,
+            milliseconds=round(stages["whole"] * 1000),
+        )
 
     def notified(self, session: str, result: str) -> None:
         """Count a webhook."""

@@ -11,7 +11,7 @@ follows from the state of the first command (contract, section 2):
 | `unknown`                | is sent again under its own identity where the vendor detects that, else stays so   |
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -26,7 +26,7 @@ from ordernpay.commands import Command, Common, new_id, read_params
 from ordernpay.conversion import Faults
 from ordernpay.counts import Counts
 from ordernpay.journal import InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
-from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
 from ordernpay.vendors.protocol import Prepared, Publish, Published, Report, Session
 
@@ -139,8 +139,7 @@ class Gateway:
             return next(iter(self.sessions.values()))
         session = self.sessions.get(common.session)
         if session is None:
-            known: list[JsonValue] = [*sorted(self.sessions)]
-            raise Refused(Failure("unknown_session", f"no session {common.session}", details={"sessions": known}))
+            raise refusals.unknown_session(common.session, self.sessions)
         return session
 
     def _admit(self, session: Session) -> None:
@@ -154,7 +153,7 @@ class Gateway:
         watch = Stopwatch(self.clock)
         with self.counts.flying(session.name):
             outcome = await session.perform(command, prepared, ReadAttempt(self.clock.now() + command.timeout))
-        self._count(command, outcome, {"whole": watch.stages()["whole"]})
+        self.counts.ended(command, outcome, {"whole": watch.stages()["whole"]}, command.id)
         return Answer(command.id, session.name, outcome.state, outcome)
 
     async def _change(
@@ -213,8 +212,7 @@ class Gateway:
             self._waiting -= 1
         outcome = running.outcome
         if outcome is None and running.done.is_set():
-            message = "the daemon is stopping; the command is in its journal and goes on at the next start"
-            raise Refused(Failure("shutting_down", message), command_id=row.command_id, state=row.state)
+            raise refusals.left_to_next_start(row)
         if outcome is None:
             outcome = unknown("still under way when this call's timeout passed; its outcome will be told by an event")
         return Answer(row.command_id, row.session, outcome.state, outcome)
@@ -222,7 +220,7 @@ class Gateway:
     # A command under way
 
     def _start(self, session: Session, row: Row, command: Command, prepared: Prepared, watch: Stopwatch) -> Running:
-        running = self._running[row.command_id] = Running(command, watch)
+        running = self._running[row.command_id] = Running(session.name, watch)
         self._spawn(self._execute, session, row, command, prepared, running)
         return running
 
@@ -246,7 +244,7 @@ class Gateway:
                 with running.watch.writing():
                     running.outcome = await self._settle(row.command_id, outcome)
             crash.point("settled")
-            self._count(command, running.outcome, running.watch.stages(), row.command_id)
+            self.counts.ended(command, running.outcome, running.watch.stages(), row.command_id)
         finally:
             del self._running[row.command_id]
             running.done.set()
@@ -273,7 +271,7 @@ class Gateway:
     def hand_over(self, session: str) -> None:
         """A session was closed, and perhaps opened anew: what is under way on the old one goes on with the new one."""
         for running in self._running.values():
-            if running.command.session == session and running.scope is not None:
+            if running.session == session and running.scope is not None:
                 running.scope.cancel()
 
     async def _settle(self, command_id: str, outcome: Outcome, note: str | None = None) -> Outcome:
@@ -291,12 +289,23 @@ class Gateway:
             return row.outcome()
 
     def _resume(self, row: Row) -> None:
-        ready = self._ready(row)
+        ready, watch = self._ready(row), Stopwatch(self.clock)
         if isinstance(ready, Outcome):
-            self._spawn(self._settle, row.command_id, ready)
+            running = self._running[row.command_id] = Running(row.session, watch)
+            self._spawn(self._end, row, ready, running)
         else:
             session, _, command, prepared = ready
-            self._start(session, row, command, prepared, Stopwatch(self.clock))
+            self._start(session, row, command, prepared, watch)
+
+    async def _end(self, row: Row, outcome: Outcome, running: Running) -> None:
+        """End what cannot go on; until that is durable a repeat of its key joins it, and nothing is sent."""
+        try:
+            with running.watch.writing():
+                running.outcome = await self._settle(row.command_id, outcome)
+            self.counts.ended(row, running.outcome, running.watch.stages(), row.command_id)
+        finally:
+            del self._running[row.command_id]
+            running.done.set()
 
     def _ready(self, row: Row, known: Command | None = None) -> tuple[Session, Row, Command, Prepared] | Outcome:
         """What an interrupted command needs to go on, or how it ends since it cannot.
@@ -328,10 +337,9 @@ class Gateway:
         """
         session = self.sessions.get(row.session)
         if session is None:
-            raise Refused(Failure("unknown_session", f"no session {row.session}"))
+            raise refusals.unknown_session(row.session, self.sessions)
         if not row.whole:
-            why = "a secret of it was not kept: call it again with its key instead"
-            raise Refused(Failure("unsupported", why), command_id=row.command_id, state=row.state)
+            raise refusals.secret_not_kept(row)
         self._admit(session)
         try:
             command = row.command()
@@ -378,20 +386,3 @@ class Gateway:
             return Published(news=True, settled=len(settled))
 
         return publish
-
-    # Counting
-
-    def _count(
-        self, command: Command, outcome: Outcome, stages: Mapping[str, float], command_id: str | None = None
-    ) -> None:
-        kind = self.counts.ended(command, outcome, stages)
-        log.info(
-            "command_ended",
-            session=command.session,
-            method=command.method,
-            command_id=command_id or command.id,
-            state=outcome.state,
-            kind=kind,
-            vendor_code=outcome.failure.vendor_code if outcome.failure else None,
-            milliseconds=round(stages["whole"] * 1000),
-        )

@@ -1,5 +1,7 @@
 """The gateway's own refusals and ends, in words for people."""
 
+from collections.abc import Iterable
+
 from ordernpay.attempts import JournaledAttempt
 from ordernpay.conversion import Faults
 from ordernpay.journal import JournalUnavailable, Row
@@ -22,6 +24,12 @@ def invalid_session(message: str) -> Refused:
     )
 
 
+def unknown_session(name: str, known: Iterable[str]) -> Refused:
+    """A session that is not configured."""
+    names: list[JsonValue] = [*sorted(known)]
+    return Refused(Failure("unknown_session", f"no session {name}", details={"sessions": names}))
+
+
 def conflict(row: Row) -> Refused:
     """A key that another command has."""
     failure = Failure("idempotency_conflict", "this key was used for another command; use a new key for new content")
@@ -38,6 +46,18 @@ def not_journaled(error: JournalUnavailable) -> Refused:
     """What cannot be written down is not sent."""
     details: JsonObject = {"limit": "journal", "reason": str(error)}
     return Refused(Failure("overloaded", f"{error}; nothing was sent", details=details))
+
+
+def left_to_next_start(row: Row) -> Refused:
+    """A stop that came before the outcome."""
+    message = "the daemon is stopping; the command is in its journal and goes on at the next start"
+    return Refused(Failure("shutting_down", message), command_id=row.command_id, state=row.state)
+
+
+def secret_not_kept(row: Row) -> Refused:
+    """A retry of a command of which the journal has not all."""
+    why = "a secret of it was not kept: call it again with its key instead"
+    return Refused(Failure("unsupported", why), command_id=row.command_id, state=row.state)
 
 
 def not_unknown(state: str) -> Failure:

@@ -717,6 +717,41 @@ async def test_a_vendor_that_cannot_tell_duplicates_gets_nothing_twice(tmp_path:
         assert (await it.state(), it.session.performed) == ("unknown", [])
 
 
+@pytest.mark.parametrize(("state", "whole", "ends"), [("sent", True, "unknown"), ("accepted", False, "failed")])
+async def test_a_repeat_of_what_cannot_go_on_sends_nothing_while_its_end_waits_for_the_disk(
+    tmp_path: Path,
+    state: str,
+    whole: bool,  # noqa: FBT001
+    ends: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "JOURNAL_RETRY", 0.01)
+    await left(tmp_path, state, whole=whole)
+    async with bench(tmp_path, repeats=False) as it:
+        settle = Broken(it.journal.settle)
+        monkeypatch.setattr(it.journal, "settle", settle)
+        assert await it.gateway.recover() == 1
+        call = it.start()
+        await until(lambda: settle.tries > 3)
+        assert (call.done(), it.gateway.in_flight) == (False, 1)
+        settle.broken = False
+        assert (await call).state == ends
+        assert (await it.state(), it.session.performed, it.gateway.in_flight) == (ends, [], 0)
+
+
+async def test_what_ends_at_the_start_is_logged_and_counted_like_any_other(tmp_path: Path) -> None:
+    from structlog.testing import capture_logs  # noqa: PLC0415
+
+    await left(tmp_path, "sent")
+    async with bench(tmp_path, repeats=False) as it:
+        with capture_logs() as lines:
+            await it.gateway.recover()
+            await until(lambda: it.gateway.in_flight == 0)
+        ended = [line for line in lines if line["event"] == "command_ended"]
+        assert [(line["command_id"], line["state"]) for line in ended] == [((await it.row()).command_id, "unknown")]
+        assert it.gateway.counts.outcomes == {("bar", "order.create", "outcome_unknown"): 1}
+
+
 async def test_what_was_settled_is_left_alone(tmp_path: Path) -> None:
     await left(tmp_path, "unknown")
     async with bench(tmp_path) as it:

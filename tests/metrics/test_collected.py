@@ -94,8 +94,8 @@ async def test_the_end_of_a_certificate_is_told_where_one_was_seen(it: Bench, mo
 
 async def test_commands_by_how_they_ended_and_what_each_stage_took(it: Bench) -> None:
     counts = it.gateway.counts
-    counts.ended(command(), succeeded({}), {"whole": 0.02, "journal": 0.002, "wire": 0.017})
-    counts.ended(command(), ended(Failure("rejected", "no")), {"whole": 0.2, "journal": 0.1})
+    counts.ended(command(), succeeded({}), {"whole": 0.02, "journal": 0.002, "wire": 0.017}, "c-1")
+    counts.ended(command(), ended(Failure("rejected", "no")), {"whole": 0.2, "journal": 0.1}, "c-2")
     with counts.flying("bar"):
         page = await it.page()
     assert page.value("commands_total", session="bar", method="order.create", outcome="succeeded") == 1
