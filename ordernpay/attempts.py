@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from ordernpay.clock import Clock
 from ordernpay.journal import Journal, Row
 from ordernpay.outcomes import Outcome, State
+from ordernpay.vendors.protocol import Session
 
 
 @frozen
@@ -58,12 +59,12 @@ class Stopwatch:
 
 @define(eq=False)
 class Running:
-    """A command under way, and where its callers wait for it."""
+    """A command under way: where its callers wait for it, and the session that performs it now."""
 
-    session: str
     watch: Stopwatch
     done: anyio.Event = field(factory=anyio.Event)
     outcome: Outcome | None = None
+    session: Session | None = None
     scope: anyio.CancelScope | None = None
     knowingly: bool = False
 

@@ -245,8 +245,8 @@ class Daemon:
             opened.scope.cancel()
         for opened in closing:
             await opened.ended.wait()
-        for name in gone:
-            self.gateway.hand_over(name)
+        for opened in closing:
+            self.gateway.hand_over(opened.session)
         log.info("configuration_reloaded", closed=gone, opened=fresh)
         restart = self._needs_restart()
         if restart:

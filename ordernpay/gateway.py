@@ -220,7 +220,7 @@ class Gateway:
     # A command under way
 
     def _start(self, session: Session, row: Row, command: Command, prepared: Prepared, watch: Stopwatch) -> Running:
-        running = self._running[row.command_id] = Running(session.name, watch)
+        running = self._running[row.command_id] = Running(watch)
         self._spawn(self._execute, session, row, command, prepared, running)
         return running
 
@@ -234,7 +234,9 @@ class Gateway:
     ) -> None:
         try:
             with self.counts.flying(session.name):
-                outcome = await self._perform(session, row, command, prepared, running)
+                outcome = None
+                if self.sessions.get(session.name) is session:  # else a reload was faster than the disk
+                    outcome = await self._perform(session, row, command, prepared, running)
                 while outcome is None:  # its session was closed by a reload: its successor goes on with it
                     row = await self.journal.get(row.command_id) or row
                     ready = self._ready(row, command)
@@ -257,7 +259,7 @@ class Gateway:
         left = max(0.0, min(row.deadline_at - self.clock.wall(), row.timeout))
         deadline, knowingly = self.clock.now() + left, running.knowingly
         attempt = JournaledAttempt(self.journal, self.clock, row, deadline, running.watch, knowingly=knowingly)
-        running.scope = anyio.CancelScope()
+        running.session, running.scope = session, anyio.CancelScope()
         with running.scope:
             try:
                 return await session.perform(command, prepared, attempt)
@@ -268,10 +270,10 @@ class Gateway:
                 return refusals.broken(attempt)
         return None
 
-    def hand_over(self, session: str) -> None:
+    def hand_over(self, closed: Session) -> None:
         """A session was closed, and perhaps opened anew: what is under way on the old one goes on with the new one."""
         for running in self._running.values():
-            if running.session == session and running.scope is not None:
+            if running.session is closed and running.scope is not None:
                 running.scope.cancel()
 
     async def _settle(self, command_id: str, outcome: Outcome, note: str | None = None) -> Outcome:
@@ -291,7 +293,7 @@ class Gateway:
     def _resume(self, row: Row) -> None:
         ready, watch = self._ready(row), Stopwatch(self.clock)
         if isinstance(ready, Outcome):
-            running = self._running[row.command_id] = Running(row.session, watch)
+            running = self._running[row.command_id] = Running(watch)
             self._spawn(self._end, row, ready, running)
         else:
             session, _, command, prepared = ready

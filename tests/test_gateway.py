@@ -617,6 +617,46 @@ async def test_a_gateway_that_does_not_run_takes_no_command(tmp_path: Path) -> N
     await journal.close()
 
 
+# A session that a reload closed
+
+
+async def test_what_is_under_way_on_a_closed_session_goes_on_with_its_successor_and_nothing_else_is_touched(
+    tmp_path: Path,
+) -> None:
+    gate, successors = Gate(), Gate()
+    async with bench(tmp_path, script=gate, repeats=False) as it:
+        first = it.start(idempotency_key="a")
+        await gate.entered.wait()
+        successor = it.gateway.sessions["bar"] = ScriptedSession(script=successors, repeats=False)
+        second = it.start(idempotency_key="b")
+        await successors.entered.wait()
+        it.gateway.hand_over(it.session)
+        await until(lambda: len(successor.performed) == 2)
+        successors.open.set()
+        assert [(await call).state for call in (first, second)] == ["succeeded", "succeeded"]
+        assert successor.performed == [("b", False), ("a", False)]
+
+
+async def test_what_is_written_down_while_its_session_is_replaced_is_performed_by_the_successor_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as it:
+        accept, written = it.journal.accept, asyncio.Event()
+
+        async def slowly(new: Any) -> Any:
+            await written.wait()
+            return await accept(new)
+
+        monkeypatch.setattr(it.journal, "accept", slowly)
+        call = it.start()
+        await until(lambda: it.gateway.counts.in_flight.get("bar") == 1)
+        successor = it.gateway.sessions["bar"] = ScriptedSession()
+        it.gateway.hand_over(it.session)
+        written.set()
+        assert (await call).state == "succeeded"
+        assert (it.session.performed, successor.performed) == ([], [("k", False)])
+
+
 # After a restart
 
 
