@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -334,9 +333,10 @@ class Daemon:
 
     async def _forget_old(self) -> None:
         while True:
-            before = time.time() - self.config.journal.keep_days * 86_400
+            now = self.clock.wall()
+            before = now - self.config.journal.keep_days * 86_400
             try:
-                while await self.journal.prune(before):  # noqa: ASYNC110 - a pause between two pieces of work
+                while await self.journal.prune(before, now):  # noqa: ASYNC110 - a pause between two pieces of work
                     await anyio.sleep(PRUNE_PAUSE)
             except JournalUnavailable as error:
                 log.warning("journal_not_pruned", reason=str(error))

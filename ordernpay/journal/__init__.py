@@ -141,9 +141,9 @@ class Journal:
         published = await self._write(lambda db: store.publish(db, session, news, once, wall), _events_of)
         return None if published is None else published.settled
 
-    async def prune(self, before: float) -> int:
-        """Forget what is settled and old; how much. To be called again until it says 0."""
-        return await self._write(lambda db: store.prune(db, before))
+    async def prune(self, before: float, now: float) -> int:
+        """Forget what is settled and old by the wall clock of now; how much. To be called again until it says 0."""
+        return await self._write(lambda db: store.prune(db, before, now))
 
     # Reads
 

@@ -191,7 +191,7 @@ def test_old_and_settled_is_forgotten_and_unknown_is_not(db: sqlite3.Connection)
         settled(db, succeeded({}), WALL + 10).command_id,
         accepted(db).command_id,
     ]
-    while store.prune(db, WALL + 5):
+    while store.prune(db, WALL + 5, WALL + 20):
         pass
     assert [store.get(db, command_id) for command_id in old] == [None, None, None]
     assert all(store.get(db, command_id) for command_id in kept)
@@ -205,10 +205,38 @@ def test_pruning_goes_some_at_a_time_and_numbers_of_events_never_come_again(
     monkeypatch.setattr(store, "MOST_PRUNED", 2)
     for _ in range(5):
         store.add_event(db, "bar", "session.up", {}, None, WALL)
-    assert [store.prune(db, WALL + 1) for _ in range(4)] == [2, 2, 1, 0]
+    assert [store.prune(db, WALL + 1, WALL + 1) for _ in range(4)] == [2, 2, 1, 0]
     assert store.event_bounds(db) == (6, 5)
     assert store.add_event(db, "bar", "session.up", {}, None, WALL).seq == 6
     assert store.event_bounds(db) == (6, 6)
+
+
+def test_a_wall_clock_that_was_wrong_leaves_no_hole_among_the_events_that_are_kept(db: sqlite3.Connection) -> None:
+    year, day = 365 * 86_400.0, 86_400.0
+
+    def kept(at: float) -> list[int]:
+        while store.prune(db, at - 30 * day, at):
+            pass
+        return [event.seq for event in store.events_after(db, 0, 99)]
+
+    for time in (WALL, WALL + year, WALL + day, WALL + 2 * day, WALL - year, WALL + 3 * day):
+        store.add_event(db, "bar", "session.up", {}, None, time)
+    assert kept(WALL + 4 * day) == [1, 2, 3, 4, 5, 6]
+    assert kept(WALL + 30.5 * day) == [2, 3, 4, 5, 6]
+    assert kept(WALL + 31.5 * day) == [4, 5, 6]
+    assert kept(WALL + 32.5 * day) == [6]
+
+
+def test_a_key_is_not_forgotten_for_a_wall_clock_that_was_behind(db: sqlite3.Connection) -> None:
+    settled(db, succeeded({}), WALL)
+    behind = settled(db, succeeded({}), WALL - 1_000)
+    db.execute("UPDATE commands SET accepted_at = settled_at")
+    while store.prune(db, WALL - 500, WALL + 10):
+        pass
+    assert store.get(db, behind.command_id) is not None
+    while store.prune(db, WALL + 500, WALL + 1_010):
+        pass
+    assert store.figures(db).states == {}
 
 
 def test_figures_count_by_state(db: sqlite3.Connection) -> None:
