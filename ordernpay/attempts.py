@@ -68,6 +68,11 @@ class Running:
     scope: anyio.CancelScope | None = None
     knowingly: bool = False
 
+    def leave(self) -> None:
+        """Break off the try under way, if any."""
+        if self.scope is not None:
+            self.scope.cancel()
+
 
 class JournaledAttempt:
     """A journaled command's try; see `vendors.protocol.Attempt`."""

@@ -237,7 +237,7 @@ class Gateway:
                 outcome = None
                 if self.sessions.get(session.name) is session:  # else a reload was faster than the disk
                     outcome = await self._perform(session, row, command, prepared, running)
-                while outcome is None:  # its session was closed by a reload: its successor goes on with it
+                while outcome is None:  # its session was closed by a reload, or news have settled it
                     row = await self.journal.get(row.command_id) or row
                     ready = self._ready(row, command)
                     outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
@@ -254,7 +254,7 @@ class Gateway:
     async def _perform(
         self, session: Session, row: Row, command: Command, prepared: Prepared, running: Running
     ) -> Outcome | None:
-        """One session's try; None where another session of that name has to go on with it."""
+        """One session's try; None where another session of that name has to go on with it, or news have ended it."""
         # A wall clock that was stepped back must not stretch a deadline beyond the caller's timeout.
         left = max(0.0, min(row.deadline_at - self.clock.wall(), row.timeout))
         deadline, knowingly = self.clock.now() + left, running.knowingly
@@ -273,8 +273,8 @@ class Gateway:
     def hand_over(self, closed: Session) -> None:
         """A session was closed, and perhaps opened anew: what is under way on the old one goes on with the new one."""
         for running in self._running.values():
-            if running.session is closed and running.scope is not None:
-                running.scope.cancel()
+            if running.session is closed:
+                running.leave()
 
     async def _settle(self, command_id: str, outcome: Outcome, note: str | None = None) -> Outcome:
         """Make an outcome durable, however long the journal takes; the outcome that stands then."""
@@ -296,8 +296,7 @@ class Gateway:
             running = self._running[row.command_id] = Running(watch)
             self._spawn(self._end, row, ready, running)
         else:
-            session, _, command, prepared = ready
-            self._start(session, row, command, prepared, watch)
+            self._start(*ready, watch)
 
     async def _end(self, row: Row, outcome: Outcome, running: Running) -> None:
         """End what cannot go on; until that is durable a repeat of its key joins it, and nothing is sent."""
@@ -316,6 +315,8 @@ class Gateway:
             row: as the journal has it.
             known: the command itself, where this process still knows it with its secrets.
         """
+        if row.settled_at is not None:
+            return row.outcome()
         sent, session = row.state == "sent", self.sessions.get(row.session)
         if session is None:
             return refusals.interrupted("its session is no longer configured", sent=sent)
@@ -385,6 +386,8 @@ class Gateway:
                 return Published(news=False, settled=0)
             for row in settled:
                 log.info("command_settled_late", session=session, command_id=row.command_id, state=row.state)
+                if row.command_id in self._running:
+                    self._running[row.command_id].leave()  # what the vendor has done must not be tried again
             return Published(news=True, settled=len(settled))
 
         return publish

@@ -566,6 +566,27 @@ async def test_an_outcome_that_news_made_stale_does_not_overwrite_it(tmp_path: P
         assert (answer.state, await it.state()) == ("succeeded", "succeeded")
 
 
+async def test_news_end_a_try_that_would_go_on_to_send_again(tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    async def tries_again(command: Command, attempt: Attempt) -> Outcome:
+        await attempt.sending()
+        while True:
+            sent.append(command.key)
+            await asyncio.sleep(0.3)
+
+    async with bench(tmp_path, script=tries_again, repeats=False) as it:
+        call = it.start()
+        await until(lambda: sent)
+        assert await settle_late(it, succeeded({"order": None}))
+        answer = await call
+        assert (answer.state, answer.outcome and answer.outcome.result) == ("succeeded", {"order": None})
+        assert it.gateway.in_flight == 0
+        await asyncio.sleep(0.4)
+        assert sent == ["k"]
+        assert len([row for row in await it.journal.events_after(0, 9) if row.kind == "command.settled"]) == 1
+
+
 async def test_an_event_of_a_session_is_durable_when_it_is_published(tmp_path: Path) -> None:
     async with bench(tmp_path) as it:
         publish = it.gateway.publisher("bar")
