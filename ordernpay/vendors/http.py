@@ -30,6 +30,10 @@ from ordernpay.vendors.reading import tolerant
 LATE_SECONDS: Final = 120.0
 """How long after its deadline an answer is still waited for."""
 
+MOST_LATE: Final = 256
+"""Requests of a session whose answer is waited for after their deadline; the one that waits longest is given up for
+another, since each holds a connection."""
+
 MOST_BYTES: Final = 16 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 TRUST_SECONDS: Final = 600.0
@@ -97,7 +101,6 @@ class _Flight:
     written: bool = False
     stream: anyio.abc.AsyncResource | None = None
     result: Result | None = None
-    abandoned: bool = False
 
 
 class Http:
@@ -110,6 +113,7 @@ class Http:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._tls: tuple[ssl.SSLContext, float] | None = None
         self._expiries: dict[str, float] = {}
+        self._abandoned: dict[_Flight, None] = {}
 
     @property
     def certificate_expires(self) -> float | None:
@@ -156,7 +160,12 @@ class Http:
     async def _leave(self, flight: _Flight, late: Callable[[Answered], None] | None) -> None:
         """Nobody waits any more: only a request that is out whole may go on, and only for its late answer."""
         if late is not None and flight.written:
-            flight.abandoned = True
+            flight.scope.deadline = anyio.current_time() + LATE_SECONDS
+            self._abandoned[flight] = None
+            if len(self._abandoned) > MOST_LATE:
+                oldest = next(iter(self._abandoned))
+                del self._abandoned[oldest]
+                oldest.scope.cancel()
             return
         flight.scope.cancel()
         with anyio.CancelScope(shield=True):
@@ -164,13 +173,15 @@ class Http:
 
     async def _fly(self, call: Call, flight: _Flight, late: Callable[[Answered], None] | None) -> None:
         try:
-            with flight.scope, anyio.move_on_after(LATE_SECONDS + 600):
+            with flight.scope:
                 flight.result = await self._request(call, flight)
         finally:
             if flight.result is None:
                 flight.result = NoAnswer("no answer in time") if flight.sent else NotSent("no connection in time")
             flight.done.set()
-        if flight.abandoned and late is not None and isinstance(flight.result, Answered):
+            abandoned = flight in self._abandoned
+            self._abandoned.pop(flight, None)
+        if abandoned and late is not None and isinstance(flight.result, Answered):
             late(flight.result)
 
     async def _request(self, call: Call, flight: _Flight) -> Result:

@@ -342,6 +342,52 @@ async def test_an_answer_in_time_is_not_told_twice() -> None:
     assert late == []
 
 
+async def test_a_late_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.2)
+    closed = asyncio.Event()
+
+    async def silent(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await served.request(reader)
+        await reader.read()
+        closed.set()
+
+    late: list[Answered] = []
+    http = Http(SystemClock())
+    async with peer(silent) as vendor, serving(http.run):
+        await until(lambda: http._tasks is not None)
+        await http.send(evolve(POST, url=vendor.url), in_time(0.3), late.append)
+        await asyncio.wait_for(closed.wait(), 10)
+    assert late == []
+
+
+async def test_only_so_many_late_answers_are_waited_for_at_once_and_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LATE", 2)
+    go, closed = asyncio.Event(), []
+
+    async def slow(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = (await served.request(reader))[-1:]
+        going, ending = asyncio.create_task(go.wait()), asyncio.create_task(reader.read())
+        await asyncio.wait({going, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not go.is_set():
+            closed.append(number)
+        writer.write(answer(200, number))
+        going.cancel()
+        ending.cancel()
+
+    late: list[Answered] = []
+    http = Http(SystemClock())
+    async with peer(slow) as vendor, serving(http.run):
+        await until(lambda: http._tasks is not None)
+        calls = [evolve(POST, url=vendor.url, body=str(number).encode()) for number in range(5)]
+        for call in calls[:2]:
+            assert await http.send(call, in_time(0.3), late.append) == NoAnswer("no answer in time")
+        await asyncio.gather(*(http.send(call, in_time(0.3), late.append) for call in calls[2:]))
+        await until(lambda: len(closed) == 3)
+        go.set()
+        await until(lambda: len(late) == 2)
+    assert {b"0", b"1"} < set(closed)
+
+
 async def test_where_nobody_wants_a_late_answer_the_connection_ends_with_the_deadline() -> None:
     closed = asyncio.Event()
 
