@@ -78,7 +78,7 @@ class Tries:
                 self.ambiguous = True
                 outcome = unanswered(why, changes=self.rules.changes)
                 return Again(self._back_off(), outcome) if self.rules.repeatable else outcome
-            case Answered() if result.ok and self.rules.changes and not result.readable:
+            case Answered() if result.ok and not result.readable:
                 return self.after(NoAnswer(f"the answer, HTTP {result.status}, is no JSON"))
             case _:
                 return self._answered(result)

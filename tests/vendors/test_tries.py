@@ -92,8 +92,15 @@ def test_a_good_answer_that_is_no_json_may_come_from_something_on_the_way(body: 
     state = tries(repeatable=True)
     assert end(again(state.after(Answered(200, body))).otherwise) == UNKNOWN
     assert end(state.after(Answered(404)))[0] == "unknown"
-    answer = Answered(200, body)
-    assert tries(changes=False).after(answer) is answer
+
+
+@pytest.mark.parametrize("body", [b"<html>OK</html>", b"{", b"\xff"])
+def test_nothing_is_read_out_of_an_answer_that_is_no_json(body: bytes) -> None:
+    assert end(tries(changes=False).after(Answered(200, body))) == ("failed", "vendor_unavailable", None)
+    state = tries(repeatable=True, changes=False)
+    assert end(again(state.after(Answered(200, body))).otherwise) == ("failed", "vendor_unavailable", None)
+    answer = Answered(200)
+    assert state.after(answer) is answer
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"null", b" null ", b"{}", b"[]", b"false", b'"id"'])
