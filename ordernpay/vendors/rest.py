@@ -212,7 +212,7 @@ def _telling(
     tell = late
 
     def on_late(answer: Answered) -> None:
-        if answer.readable if answer.ok else not (doubtful or answer.status in rules.ambiguous):
+        if answer.readable if answer.ok else not (doubtful or rules.doubts(answer.status)):
             tell(answer)
 
     return on_late

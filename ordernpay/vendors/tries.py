@@ -7,6 +7,7 @@
 | answered 401, once                 | tried again with new credentials         | the same: it did nothing               |
 | answered 503                       | tried again after `unavailable_seconds`  | the same: it did nothing               |
 | answered another 5xx, 429          | tried again after each of `error_delays` | the same, unless it is `ambiguous`     |
+| answered a change 301, 302 or 303  | `unknown`: it may be done, or not        | the same                               |
 | answered anything else             | that is the answer                       | that is the answer                     |
 
 After a try without an answer a refusal proves nothing any more: the first try may have done what the second is refused.
@@ -24,6 +25,9 @@ from ordernpay.vendors.http import Answered, NoAnswer, NotSent, Result
 UNREACHED_FIRST = 0.2
 UNREACHED_MOST = 5.0
 MESSAGE_SHOWN = 500
+REDIRECTED = frozenset({301, 302, 303})
+"""Where a request is sent elsewhere, perhaps to see there what it has done (RFC 9110, section 15.4); 307 and 308 say that
+it has not been carried out. None of them is followed."""
 
 
 @frozen
@@ -36,6 +40,10 @@ class Rules:
     error_delays: tuple[float, ...] = ()
     ambiguous: frozenset[int] = frozenset()
     through: frozenset[int] = frozenset()
+
+    def doubts(self, status: int) -> bool:
+        """Whether this status leaves open if the request was carried out."""
+        return status in self.ambiguous or (self.changes and status in REDIRECTED)
 
 
 @frozen
@@ -99,7 +107,7 @@ class Tries:
             return Again(0.0, outcome, renew=True)
         if status == 503 and rules.unavailable_seconds is not None:
             return Again(rules.unavailable_seconds, outcome)
-        if status in rules.ambiguous:
+        if rules.doubts(status):
             self.ambiguous = True
             outcome = unanswered(f"the vendor answered HTTP {status}", changes=rules.changes)
             if not rules.repeatable:

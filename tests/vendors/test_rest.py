@@ -222,6 +222,8 @@ async def test_without_anybody_to_tell_nobody_is_told() -> None:
         (Answered(400), True),
         (Answered(503), True),
         (Answered(502), False),
+        (Answered(303), False),
+        (Answered(307), True),
     ],
 )
 async def test_a_late_answer_is_told_where_it_says_how_it_ended(

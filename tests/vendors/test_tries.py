@@ -148,6 +148,15 @@ def test_an_ambiguous_status_is_as_good_as_no_answer(status: int) -> None:
     assert end(state.after(Answered(400)))[0] == "unknown"
 
 
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_change_that_is_sent_elsewhere_may_have_been_carried_out(status: int, repeatable: bool) -> None:  # noqa: FBT001
+    state = tries(repeatable=repeatable)
+    assert end(state.after(Answered(status))) == UNKNOWN
+    assert state.ambiguous
+    assert end(tries(repeatable=repeatable, changes=False).after(Answered(status)))[0] == "rejected"
+
+
 @pytest.mark.parametrize(
     ("status", "state", "kind"),
     [
@@ -207,7 +216,8 @@ def test_no_second_effect_and_no_wrong_certainty(
     doubtful = sent_before
     for result in said:
         silent = isinstance(result, NoAnswer) or (
-            isinstance(result, Answered) and result.status in given_rules.ambiguous
+            isinstance(result, Answered)
+            and (result.status in given_rules.ambiguous or (given_rules.changes and result.status in {301, 302, 303}))
         )
         doubtful = doubtful or silent
         follows = state.after(result)
