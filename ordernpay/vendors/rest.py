@@ -20,7 +20,6 @@ from ordernpay.vendors.tries import Again, Rules, Tries, refusal
 PROBE_DOWN_MOST: Final = 30.0
 PROBE_MOST: Final = 60.0
 """Seconds within which a probe has ended, with its retries and a new token."""
-UNAUTHORISED: Final = frozenset({401, 403})
 
 log = structlog.get_logger(__name__)
 
@@ -190,7 +189,7 @@ class RestLine:
                 self.counters["unanswered"] += 1
             case _:
                 self.counters["answers"] += 1
-                if result.status < 500 and result.status not in UNAUTHORISED:
+                if result.ok and result.readable:
                     self.stands()
                 crash.point("answered")
         return result

@@ -272,7 +272,8 @@ async def test_the_states_are_told_where_they_are_news() -> None:
     ("result", "state"),
     [
         (Answered(200), "up"),
-        (Answered(404), "up"),
+        (Answered(302), "connecting"),
+        (Answered(404), "connecting"),
         (Answered(401), "connecting"),
         (Answered(403), "connecting"),
         (Answered(500), "connecting"),
@@ -285,6 +286,15 @@ async def test_what_a_result_says_of_the_way(result: Result, state: str) -> None
     clock.monotonic = 1_009.999
     await line.perform(built, attempt(), Rules(repeatable=False, changes=False))
     assert line.status().state == state
+
+
+@pytest.mark.parametrize("answer", [Answered(302), Answered(400), Answered(404), Answered(200, b"<html>")])
+async def test_a_probe_that_finds_no_vendor_makes_no_news_each_time(answer: Answered) -> None:
+    line, _, clock = way(*[answer] * 3)
+    for _ in range(3):
+        await line.perform(built, Probing(clock.now() + 10), Rules(repeatable=False, changes=False), may_wait=False)
+        line.change("down", "so the probe")
+    assert told(line) == []
 
 
 async def test_a_way_that_lacks_something_is_not_up_and_does_not_flap() -> None:
