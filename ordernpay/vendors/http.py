@@ -78,9 +78,10 @@ class Answered:
 
 @frozen
 class NotSent:
-    """Nothing reached the vendor."""
+    """Nothing reached the vendor. `hurried`: since its caller's time was over, which says nothing of the vendor."""
 
     why: str
+    hurried: bool = field(default=False, eq=False)
 
 
 @frozen
@@ -146,7 +147,7 @@ class Http:
         if self._tasks is None:
             return NotSent("the session is closed")
         if deadline <= self._clock.now():
-            return NotSent("no time left")
+            return NotSent("no time left", hurried=True)
         flight = _Flight()
         self._tasks.start_soon(self._fly, call, flight, late)
         try:
@@ -177,7 +178,8 @@ class Http:
                 flight.result = await self._request(call, flight)
         finally:
             if flight.result is None:
-                flight.result = NoAnswer("no answer in time") if flight.sent else NotSent("no connection in time")
+                nothing = NotSent("no connection in time", hurried=True)
+                flight.result = NoAnswer("no answer in time") if flight.sent else nothing
             flight.done.set()
             abandoned = flight in self._abandoned
             self._abandoned.pop(flight, None)

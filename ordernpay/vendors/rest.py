@@ -18,6 +18,9 @@ from ordernpay.vendors.reporter import Reporter, Signal
 from ordernpay.vendors.tries import Again, Rules, Tries, refusal
 
 PROBE_DOWN_MOST: Final = 30.0
+DOUBT_SECONDS: Final = 5.0
+"""Seconds since the last probe after which a caller whose time was too short is reason for another."""
+
 PROBE_MOST: Final = 60.0
 """Seconds within which a probe has ended, with its retries and a new token."""
 
@@ -66,6 +69,7 @@ class RestLine:
         self.lacking: str | None = None
         self._performing = 0
         self._hurry = Signal()
+        self._probed = clock.now()
         self._pulse = Pulse("its probe")
         self.pulses = [self._pulse]
         self._log = log.bind(session=name, vendor=vendor)
@@ -115,6 +119,7 @@ class RestLine:
         misses = 0
         while True:
             self._pulse.within(PROBE_MOST)
+            self._probed = self._clock.now()
             await probe()
             if self._state == "up":
                 misses, pause = 0, every
@@ -182,9 +187,9 @@ class RestLine:
         self.counters["requests"] += isinstance(call, Call)
         result = call if isinstance(call, NotSent) else await self.http.send(call, deadline, late)
         match result:
-            case NotSent(why=why):
+            case NotSent():
                 self.counters["not_sent"] += 1
-                self.change("down", why)
+                self._doubt(result)
             case NoAnswer():
                 self.counters["unanswered"] += 1
             case _:
@@ -193,6 +198,13 @@ class RestLine:
                     self.stands()
                 crash.point("answered")
         return result
+
+    def _doubt(self, nothing: NotSent) -> None:
+        """The vendor was not reached: the probe finds out at once whether it is for a moment, or for longer."""
+        if self._state == "up" and (not nothing.hurried or self._clock.now() - self._probed > DOUBT_SECONDS):
+            self._hurry.set()
+        if not nothing.hurried:
+            self.change("down", nothing.why)
 
 
 def ended_late(answer: Answered, told: Callable[[Answered], Outcome]) -> Outcome:

@@ -279,6 +279,7 @@ async def test_the_states_are_told_where_they_are_news() -> None:
         (Answered(500), "connecting"),
         (NoAnswer("reset"), "connecting"),
         (NotSent("refused"), "down"),
+        (NotSent("no time left", hurried=True), "connecting"),
     ],
 )
 async def test_what_a_result_says_of_the_way(result: Result, state: str) -> None:
@@ -327,6 +328,49 @@ async def test_a_way_that_is_up_is_probed_rarely_and_one_that_is_down_soon() -> 
         line.reconnect()
         await until(lambda: len(probes) == 4)
     assert line.status().state == "up"
+
+
+@pytest.mark.parametrize("result", [NotSent("refused"), NotSent("no time left", hurried=True)])
+async def test_a_vendor_that_was_not_reached_is_probed_at_once_and_not_when_the_next_probe_is_due(
+    result: NotSent,
+) -> None:
+    line, _, clock = way(result)
+    probes: list[str] = []
+
+    async def probe() -> None:
+        probes.append(line.status().state)
+        line.change("up")
+
+    async def probing() -> None:
+        await line.keep_probing(probe, 3_600)
+
+    async with serving(probing):
+        await until(lambda: probes == ["connecting"])
+        clock.monotonic = 1_009.999
+        await line.perform(built, attempt(), Rules(repeatable=False, changes=False))
+        await until(lambda: len(probes) == 2)
+        await until(lambda: line.status().state == "up")
+    assert probes[1] == ("up" if result.hurried else "down")
+
+
+async def test_callers_in_a_hurry_make_no_more_than_a_probe_now_and_then() -> None:
+    line, _, clock = way(*[NotSent("no time left", hurried=True)] * 3)
+    probes: list[float] = []
+
+    async def probe() -> None:
+        probes.append(clock.now())
+        line.change("up")
+
+    async def probing() -> None:
+        await line.keep_probing(probe, 3_600)
+
+    async with serving(probing):
+        await until(lambda: probes)
+        clock.monotonic += 4.9
+        for _ in range(3):
+            await line.perform(built, Try(clock.now()), Rules(repeatable=False, changes=False))
+            await asyncio.sleep(0.01)
+    assert len(probes) == 1
 
 
 async def test_late_answers_that_settled_something_are_counted() -> None:

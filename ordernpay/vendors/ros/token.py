@@ -59,8 +59,8 @@ class TokenDesk:
                 if token is not None and token.ends > self._clock.now():
                     return token
                 result = await self._http.send(self._request(), deadline)
-                return self._read(result)
-        return NotSent("no token until the timeout")
+                return self._read(result, hurried=self._clock.now() >= deadline)
+        return NotSent("no token until the timeout", hurried=True)
 
     def _request(self) -> Call:
         form = {
@@ -73,9 +73,9 @@ class TokenDesk:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         return Call("POST", self._config.auth_url, headers, urlencode(form).encode())
 
-    def _read(self, result: Result) -> Token | Outcome | NotSent:
+    def _read(self, result: Result, *, hurried: bool) -> Token | Outcome | NotSent:
         if not isinstance(result, Answered):
-            return NotSent(f"authorisation server: {result.why}")
+            return NotSent(f"authorisation server: {result.why}", hurried)
         if result.status in {400, 401, 403}:
             self.refused = f"the authorisation server refused our credentials with HTTP {result.status}"
             return ended(Failure("unauthorised", self.refused, vendor_code=result.status))
