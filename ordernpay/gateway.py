@@ -238,7 +238,7 @@ class Gateway:
                 if self.sessions.get(session.name) is session:  # else a reload was faster than the disk
                     outcome = await self._perform(session, row, command, prepared, running)
                 while outcome is None:  # its session was closed by a reload, or news have settled it
-                    row = await self.journal.get(row.command_id) or row
+                    row = await self._newest(row)
                     ready = self._ready(row, command)
                     outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
                 running.watch.answered()
@@ -276,19 +276,28 @@ class Gateway:
             if running.session is closed:
                 running.leave()
 
-    async def _settle(self, command_id: str, outcome: Outcome, note: str | None = None) -> Outcome:
+    async def _settle(self, command_id: str, outcome: Outcome) -> Outcome:
         """Make an outcome durable, however long the journal takes; the outcome that stands then."""
         while True:
             try:
-                row = await self.journal.settle(command_id, outcome, self.clock.wall(), note)
-            except InvalidTransition:
-                found = await self.journal.get(command_id)  # news settled it meanwhile
-                return found.outcome() if found else outcome
+                try:
+                    return (await self.journal.settle(command_id, outcome, self.clock.wall())).outcome()
+                except InvalidTransition:
+                    found = await self.journal.get(command_id)  # news settled it meanwhile
+                    return found.outcome() if found else outcome
             except JournalUnavailable as error:
                 log.error("outcome_delayed", command_id=command_id, reason=str(error))
                 await anyio.sleep(JOURNAL_RETRY)
-                continue
-            return row.outcome()
+
+    async def _newest(self, row: Row) -> Row:
+        """The row once all is written that was asked for before, however long the journal takes."""
+        while True:
+            try:
+                await self.journal.turn()
+                return await self.journal.get(row.command_id) or row
+            except JournalUnavailable as error:
+                log.error("command_delayed", command_id=row.command_id, reason=str(error))
+                await anyio.sleep(JOURNAL_RETRY)
 
     def _resume(self, row: Row) -> None:
         ready, watch = self._ready(row), Stopwatch(self.clock)

@@ -535,6 +535,31 @@ async def test_an_outcome_is_told_only_once_it_is_durable_however_long_that_take
         assert (await call).state == "succeeded"
 
 
+async def test_an_outcome_that_news_made_stale_is_told_once_the_journal_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "JOURNAL_RETRY", 0.01)
+    gate = Gate(no_answer)
+    async with bench(tmp_path, script=gate) as it:
+        call = it.start()
+        await gate.entered.wait()
+        row = await it.row()
+        await it.journal.mark_sent(row.command_id, it.clock.wall())
+        await settle_late(it, succeeded({"order": None}))
+        get = Broken(it.journal.get)
+        monkeypatch.setattr(it.journal, "get", get)
+        monkeypatch.setattr(it.journal, "mark_sent", never_again)
+        gate.open.set()
+        await until(lambda: get.tries > 3)
+        assert not call.done()
+        get.broken = False
+        assert (await call).state == "succeeded"
+
+
+async def never_again(*_: object) -> None:
+    """The command is marked as sent already."""
+
+
 # What sessions tell
 
 
