@@ -170,7 +170,7 @@ async def test_a_request_not_sent_by_its_deadline_is_never_sent_afterwards(
         async with serving(http.run):
             await until(lambda: http._tasks is not None)
             call = evolve(POST, url=vendor.url.replace("http:", "https:"))
-            result = await http.send(call, in_time(0.3), late.append if patient else None)
+            result = await http.send(call, in_time(1.5), late.append if patient else None)
             assert vendor.connections == 1
             go.set()
             await asyncio.wait_for(ended.wait(), 10)
