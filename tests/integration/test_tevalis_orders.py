@@ -216,19 +216,36 @@ async def test_an_ambiguous_submission_is_unknown_and_its_uid_can_be_cancelled(
     ("status", "state", "asked"),
     [
         *((400, "rejected", 1), (401, "rejected", 1), (403, "rejected", 1), (404, "rejected", 1), (409, "rejected", 1)),
-        *((500, "failed", 1), (502, "unknown", 1), (504, "unknown", 1)),
+        *((429, "failed", 1), (500, "unknown", 1), (502, "unknown", 1), (504, "unknown", 1), (524, "unknown", 1)),
     ],
 )
 async def test_each_status_of_a_submission_has_its_end(status: int, state: str, asked: int, artifacts: Path) -> None:
     async with rest.bench(artifacts, "tevalis") as venue:
         venue.simulator.faults.plan(WebFault.STATUS, path=SUBMIT, status=status, body=b'{"Message": "no"}')
-        told = await venue.ask("order.create", order=order("tevalis"), timeout=2)
-        codes = {400: 1001, 401: 1004, 403: 1004, 404: 1002, 409: 1005, 500: 1008, 502: 1006, 504: 1006}
-        assert (told.code, told.state) == (codes[status], state)
+        call = {"order": order("tevalis"), "idempotency_key": fresh("key"), "timeout": 2}
+        told = await venue.ask("order.create", **call)
+        codes = {400: 1001, 401: 1004, 403: 1004, 404: 1002, 409: 1005, 429: 1008}
+        assert (told.code, told.state) == (codes.get(status, 1006), state)
         assert venue.simulator.server.count(SUBMIT) == asked
         if state != "unknown":
             assert (told.data["vendor_code"], told.data["vendor_message"]) == (status, "no")
         assert set(told.data) >= {"kind", "command_id", "state", "retryable", "details"}
+        if state != "failed":
+            again = await venue.ask("order.create", **call)
+            assert (again.state, venue.simulator.server.count(SUBMIT)) == (state, asked), "not sent again"
+
+
+@pytest.mark.parametrize(("status", "code", "state"), [(500, 1008, "failed"), (504, 1006, "unknown")])
+async def test_a_cancel_that_only_met_errors_ends_with_them_and_may_be_repeated(
+    status: int, code: int, state: str, artifacts: Path
+) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        made = await venue.ask("order.create", order=order("tevalis"))
+        venue.simulator.faults.plan(WebFault.STATUS, path=CANCEL, status=status, count=4)
+        call = {"order_id": made.order_id, "reason": "x", "idempotency_key": fresh("key")}
+        told = await venue.ask("order.cancel", **call)
+        assert (told.code, told.state, venue.simulator.server.count(CANCEL)) == (code, state, 4)
+        assert (await venue.ask("order.cancel", **call)).ok, "the same key repeats it: a second cancel does no harm"
 
 
 @pytest.mark.parametrize("status", [503, 500, 429])

@@ -37,7 +37,10 @@ from ordernpay.vendors.tevalis.settings import Options, TevalisConfig
 from ordernpay.vendors.tries import Rules
 
 COMMANDS: Final = ("order.quote", "order.create", "order.update", "order.cancel", "menu.get", "vendor.request")
-GATEWAY_TROUBLE: Final = frozenset({502, 504})
+MAY_HAVE_ACTED: Final = frozenset(range(500, 600)) - {501, 503}
+"""To a submission: errors at the other end that may have come up after the till had the order."""
+NO_ANSWER_BEHIND: Final = frozenset({502, 504, *range(520, 525)})
+"""To what may be repeated: statuses of something on the way that had no answer itself."""
 PROBE_SECONDS: Final = 30.0
 
 
@@ -172,13 +175,13 @@ class TevalisSession:
         return build
 
     def _rules(self, *, repeatable: bool, changes: bool) -> Rules:
-        """A submission that was answered with an error may be tried again only where it certainly did nothing: 503, 429."""
+        """A submission that was answered with an error is tried again only where it certainly did nothing: 503."""
         return Rules(
             repeatable=repeatable,
             changes=changes,
             unavailable_seconds=self._config.unavailable_seconds,
             error_delays=self._config.error_delays if repeatable else (),
-            ambiguous=GATEWAY_TROUBLE,
+            ambiguous=NO_ANSWER_BEHIND if repeatable else MAY_HAVE_ACTED,
         )
 
     def _late(self, command: Command, told: Callable[[Answered], Outcome]) -> Callable[[Answered], None]:
