@@ -257,6 +257,11 @@ def test_the_catalogue() -> None:
     [
         ({"path": "v2/X", "body": {"a": 1}}, ("POST", "v2/X", '{"a":1}'), False),
         ({"method": "GET", "path": "v2/X"}, ("GET", "v2/X", None), True),
+        (
+            {"method": "GET", "path": "v2/OnlineOrders/PMSChargeToRoom", "body": {"SiteID": 812, "TableNumber": 7}},
+            ("GET", "v2/OnlineOrders/PMSChargeToRoom", '{"SiteID":812,"TableNumber":7}'),
+            False,
+        ),
     ],
 )
 def test_a_request_in_the_vendors_own_words(request_: Any, sent: Any, repeatable: bool) -> None:  # noqa: FBT001 - a case
