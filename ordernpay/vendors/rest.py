@@ -32,8 +32,8 @@ Build = Callable[[], Awaitable[Call | Outcome | NotSent]]
 
 
 @frozen
-class Probing:
-    """A try at nothing but finding out whether the vendor is there."""
+class Unmarked:
+    """A try at what has no effect: nothing of it is written down, and no earlier try makes it doubtful."""
 
     deadline: float
     sent_before: bool = False
@@ -50,6 +50,10 @@ class Probing:
         """Nothing to look up."""
         del name, value
         return {}
+
+
+class Probing(Unmarked):
+    """A try at nothing but finding out whether the vendor is there, however the session stands."""
 
 
 class RestLine:

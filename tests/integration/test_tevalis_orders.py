@@ -260,6 +260,35 @@ async def test_a_quote_or_a_cancel_is_repeated(status: int, artifacts: Path) -> 
         assert venue.simulator.server.count(CANCEL) == 3
 
 
+@pytest.mark.parametrize(("method", "path"), [("order.quote", CALCULATE), ("menu.get", "/GetCatalogues")])
+async def test_a_read_that_something_on_the_way_answered_was_not_answered(
+    method: str, path: str, artifacts: Path
+) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        given = {"order": order("tevalis")} if method == "order.quote" else {}
+        venue.simulator.faults.plan(WebFault.GARBAGE, path=path)
+        assert (await venue.ask(method, **given)).ok, "asked again"
+        venue.simulator.faults.plan(WebFault.GARBAGE, path=path, count=100)
+        told = await venue.ask(method, **given, timeout=0.5)
+        assert (told.code, told.state) == (1008, "failed")
+
+
+@pytest.mark.parametrize("method", ["order.quote", "order.create", "order.update"])
+async def test_nobody_waits_for_a_session_that_is_down_who_does_not_want_to(method: str, artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        given: Any = {"order": order("tevalis")}
+        if method == "order.update":
+            given = {"order_id": rest.UNKNOWN_GUID, "lines": [rest.line("tevalis")], "options": {"table": 24}}
+        venue.simulator.faults.plan(WebFault.STATUS, path="/GetCatalogues", status=500, count=1_000)
+        session = venue.daemon.gateway.sessions["venue"]
+        session.reconnect()
+        await until(lambda: session.status().state == "down")
+        told = await venue.ask(method, **given, when_offline="fail")
+        assert (told.code, told.state) == (-32000, "failed")
+        assert venue.simulator.server.count(CALCULATE) == 0
+        assert (await venue.ask(method, **given)).ok, "who waits finds out that it is there"
+
+
 async def test_a_quote_is_submitted_by_its_id_and_no_items_are_sent_again(artifacts: Path) -> None:
     async with rest.bench(artifacts, "tevalis") as venue:
         quoted = await venue.ask("order.quote", order=order("tevalis"))

@@ -30,7 +30,7 @@ from ordernpay.vendors.protocol import (
     WebsocketDoor,
 )
 from ordernpay.vendors.reading import Reader
-from ordernpay.vendors.rest import Probing, RestLine, ended_late
+from ordernpay.vendors.rest import Probing, RestLine, Unmarked, ended_late
 from ordernpay.vendors.tevalis import answers, requests, wire
 from ordernpay.vendors.tevalis.requests import Plan
 from ordernpay.vendors.tevalis.settings import Options, TevalisConfig
@@ -224,9 +224,9 @@ class TevalisSession:
         return ()
 
 
-def without_effect(attempt: Attempt) -> Probing:
+def without_effect(attempt: Attempt) -> Unmarked:
     """A step without effect: an earlier try of the whole command does not make it doubtful."""
-    return Probing(attempt.deadline)
+    return Unmarked(attempt.deadline)
 
 
 def _with_table(plan: Plan, known: Mapping[str, str]) -> Plan | None:
