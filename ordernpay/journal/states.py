@@ -6,6 +6,7 @@
 | `accepted` | `sent`      | bytes may go out from here on; durable before the first                            |
 | `accepted` | `failed`    | never sent: the timeout passed, the session was down and the caller would not wait |
 | `accepted` | `rejected`  | the vendor refused a first step that has no effect, such as a calculation          |
+| `accepted` | `succeeded` | what was asked for stands already: a cancelled order is not cancelled again        |
 | `sent`     | `succeeded` | the vendor did it                                                                  |
 | `sent`     | `rejected`  | the vendor said no                                                                 |
 | `sent`     | `failed`    | certainly without effect: no byte went out after all, or the vendor could not act  |
@@ -29,6 +30,7 @@ TRANSITIONS: Final[frozenset[tuple[State, State]]] = frozenset(
         ("accepted", "sent"),
         ("accepted", "failed"),
         ("accepted", "rejected"),
+        ("accepted", "succeeded"),
         ("sent", "succeeded"),
         ("sent", "rejected"),
         ("sent", "failed"),

@@ -60,7 +60,9 @@ async def test_a_cancel_of_what_is_cancelled_is_done_already(status: str, artifa
     async with rest.bench(artifacts, "doshii") as venue:
         made = await accepted(venue)
         venue.simulator.book.orders[made.order_id].changed(status)
-        assert (await venue.ask("order.cancel", order_id=made.order_id, reason="x")).ok
+        told = await venue.ask("order.cancel", order_id=made.order_id, reason="x")
+        assert (told.state, told.result["order"]["status"]) == ("succeeded", "cancelled")
+        assert (await venue.row(told))["settled_at"] is not None
         assert venue.simulator.server.count(ORDERS, "PUT") == 0
 
 

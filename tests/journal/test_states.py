@@ -95,6 +95,7 @@ def test_the_table_is_the_one_of_the_contract() -> None:
         ("accepted", "sent"),
         ("accepted", "failed"),
         ("accepted", "rejected"),
+        ("accepted", "succeeded"),
         ("sent", "succeeded"),
         ("sent", "rejected"),
         ("sent", "failed"),
