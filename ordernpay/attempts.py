@@ -87,6 +87,7 @@ class JournaledAttempt:
         self._marked = row.state == "sent"
         self.deadline = deadline
         self.sent_before = row.state == "sent"
+        self.accepted_at: float | None = row.accepted_at
         self.knowingly = knowingly
         self.remembered: Mapping[str, str] = row.vendor_ids
 
@@ -115,6 +116,7 @@ class ReadAttempt:
 
     sent_before = False
     knowingly = False
+    accepted_at: float | None = None
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline

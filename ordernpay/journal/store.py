@@ -140,6 +140,8 @@ class Settling(Protocol):
     def outcome(self) -> Callable[[Command], Outcome]: ...
     @property
     def sole(self) -> str | None: ...
+    @property
+    def made_by(self) -> float | None: ...
 
 
 class News(Protocol):
@@ -190,8 +192,8 @@ def settle_by_news(
     found = connection.execute(
         "SELECT command_id FROM vendor_ids JOIN commands USING (command_id)"
         " WHERE vendor_ids.session = ? AND name = ? AND value = ? AND state IN ('sent', 'unknown')"
-        " ORDER BY seq DESC LIMIT 1",
-        (session, news.name, news.value),
+        " AND accepted_at <= coalesce(?, accepted_at) ORDER BY seq DESC LIMIT 1",
+        (session, news.name, news.value, news.made_by),
     ).fetchone()
     if found is None:
         return None

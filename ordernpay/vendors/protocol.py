@@ -48,6 +48,11 @@ class Attempt(Protocol):
         ...
 
     @property
+    def accepted_at(self) -> float | None:
+        """When the command was accepted, by the wall clock; None where it is not journaled."""
+        ...
+
+    @property
     def remembered(self) -> Mapping[str, str]:
         """What earlier tries have remembered."""
         ...
@@ -72,12 +77,15 @@ class Settlement:
     Attributes:
         sole: the identity in the outcome that the vendor gave to what one command made. Where another command has it
             already, the news are that one's, and settle nothing: two orders of a kiosk may have one reference.
+        made_by: the wall time by which the vendor had made it, the clocks' difference allowed for. A command that was
+            accepted later has not made it.
     """
 
     name: str
     value: str
     outcome: Callable[[Command], Outcome]
     sole: str | None = None
+    made_by: float | None = None
 
 
 @frozen

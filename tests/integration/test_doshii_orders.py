@@ -172,6 +172,23 @@ async def test_what_another_command_made_is_not_taken_for_ones_own(artifacts: Pa
         assert doshii.created() == 1
 
 
+async def test_an_order_that_was_there_before_is_not_taken_for_ones_own(artifacts: Path) -> None:
+    """A reference that comes again: neither a lookup nor catching up takes last week's order for today's."""
+    async with rest.serve_doshii() as doshii:
+        (artifacts / "before").mkdir()
+        async with rest.bench(artifacts / "before", "doshii", doshii) as before:
+            old = await accepted(before, reference="DAILY-1")
+        doshii.book.orders[old.order_id].created -= 7 * 86_400
+        async with rest.bench(artifacts, "doshii", doshii, reconcile_seconds=0.2) as venue:  # a journal of its own
+            doshii.faults.plan(WebFault.CUT_BEFORE, path=ORDERS, method="POST")
+            told = await venue.ask("order.create", order=order("doshii", "DAILY-1"), timeout=0.6)
+            assert told.state == "unknown", told.body
+            before_that = doshii.server.count(ORDERS, "GET")
+            await doshii.sockets.close()
+            await until(lambda: doshii.server.count(ORDERS, "GET") >= before_that + 4)
+            assert (await venue.row(told))["state"] == "unknown"
+
+
 async def test_an_answer_that_is_none_is_looked_up(artifacts: Path) -> None:
     async with rest.bench(artifacts, "doshii") as venue:
         for body in (WebFault.GARBAGE, WebFault.CUT_DURING):

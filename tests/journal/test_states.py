@@ -90,6 +90,18 @@ def test_news_of_a_vendor_settles_what_was_sent_and_nothing_else(db: sqlite3.Con
     assert state_of(db, command_id) == ("succeeded" if was in {"sent", "unknown"} else was)
 
 
+@pytest.mark.parametrize(("made_by", "settled"), [(None, True), (WALL, True), (WALL + 1, True), (WALL - 1, False)])
+def test_what_was_made_before_a_command_was_accepted_is_no_news_of_it(
+    db: sqlite3.Connection, made_by: float | None, *, settled: bool
+) -> None:
+    command_id = command_in(db, "unknown")
+    row = store.get(db, command_id)
+    assert row is not None
+    news = Settlement("request_id", row.vendor_ids["request_id"], lambda _: succeeded({}), made_by=made_by)
+    assert (store.settle_by_news(db, "bar", news, WALL) is not None) == settled
+    assert state_of(db, command_id) == ("succeeded" if settled else "unknown")
+
+
 def test_the_table_is_the_one_of_the_contract() -> None:
     assert {
         ("accepted", "sent"),

@@ -138,6 +138,7 @@ class Try:
     deadline: float
     sent_before: bool = False
     knowingly: bool = False
+    accepted_at: float | None = None
     remembered: Mapping[str, str] = field(factory=dict)
     marks: int = 0
 

@@ -1,6 +1,7 @@
 """What an answer, a list or an order of Doshii says of a command: whether it is ours, and how it ended. Pure."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from ordernpay.commands import (
@@ -20,6 +21,8 @@ from ordernpay.vendors.http import Answered
 from ordernpay.vendors.reading import Reader
 
 CONFLICT: Final = 409
+CLOCKS_APART: Final = 600.0
+"""Seconds by which Doshii's clock and ours may differ: with more it refuses our tokens."""
 
 
 def conflict(answer: Answered) -> Outcome:
@@ -65,6 +68,22 @@ def is_ours(command: Command, found: Reader) -> bool:
     if isinstance(command.params, CreatePayment):
         return found.text("reference") == (command.params.payment.reference or command.key)
     return found.text("externalOrderRef") == reference_of(command)
+
+
+def made_by(raw: JsonObject) -> float | None:
+    """The wall time, on whichever clock, by which Doshii had made it; None where it does not say."""
+    told = Reader(raw).text("createdAt") or ""
+    try:
+        made = datetime.fromisoformat(told if ":" in told else "")  # a day alone says too little
+    except ValueError:
+        return None
+    return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp() + CLOCKS_APART
+
+
+def was_there(raw: JsonObject, accepted_at: float | None) -> bool:
+    """Whether something was at Doshii before a command was accepted: references are the kiosk's, and may come again."""
+    made = made_by(raw)
+    return made is not None and accepted_at is not None and made < accepted_at
 
 
 def rows_of(answer: JsonValue) -> list[JsonObject]:

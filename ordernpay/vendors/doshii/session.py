@@ -40,10 +40,12 @@ from ordernpay.vendors.doshii.findings import (
     doubted,
     is_ours,
     lookup_path,
+    made_by,
     only_good,
     reference_of,
     rows_of,
     told_by,
+    was_there,
 )
 from ordernpay.vendors.doshii.inbox import Inbox
 from ordernpay.vendors.doshii.requests import Work
@@ -179,19 +181,17 @@ class DoshiiSession:
         self._doubt(command)
         return unknown("sent, and not answered; it was not found at Doshii yet, and is looked for now and then")
 
-    async def _found(self, command: Command, answer: Answered, attempt: Attempt | None) -> Outcome | None:
-        """The order or payment that a lookup found, unless it is another command's."""
+    async def _found(self, command: Command, answer: Answered, attempt: Attempt) -> Outcome | None:
+        """The order or payment that a lookup found, unless it is another command's, or was there before this one."""
         for raw in rows_of(answer.json()):
             reader = Reader(raw)
             identity = reader.text("id")
-            if identity is None or not is_ours(command, reader):
+            if identity is None or not is_ours(command, reader) or was_there(raw, attempt.accepted_at):
                 continue
-            if attempt is not None:
-                made = "payment_id" if isinstance(command.params, CreatePayment) else "order_id"
-                other = await attempt.recall(made, identity)
-                if other.get("key", command.key) != command.key:
-                    continue
-            return carried_out(command, raw)
+            made = "payment_id" if isinstance(command.params, CreatePayment) else "order_id"
+            other = await attempt.recall(made, identity)
+            if other.get("key", command.key) == command.key:
+                return carried_out(command, raw)
         return None
 
     async def _cancel(self, command: Command, order_id: str, attempt: Attempt, *, may_wait: bool) -> Outcome:
@@ -328,7 +328,7 @@ class DoshiiSession:
         reference = Reader(raw).text("externalOrderRef")
         if reference is None:
             return False
-        told = Settlement("external_ref", reference, lambda known: carried_out(known, raw), "order_id")
+        told = Settlement("external_ref", reference, lambda known: carried_out(known, raw), "order_id", made_by(raw))
         try:
             return (await self._publish([Report(settlement=told)])).settled > 0
         except OSError:
