@@ -71,3 +71,22 @@ async def test_what_was_there_before_is_not_ours(case: Any, created: Any, *, our
 async def test_ours_is_found_beside_an_earlier_one(case: Any) -> None:
     state, ids = await ended(case, SILENT, listed(case[0], "2026-11-20T00:00:00.000Z", rfc3339(ACCEPTED)))
     assert (state, list(ids.values())) == ("succeeded", ["89"])
+
+
+MADE = Answered(200, dumps({"id": "91", "externalOrderRef": "R1", "reference": "R1"}).encode())
+
+
+@pytest.mark.parametrize("case", [CREATE, PAY], ids=["order", "payment"])
+@pytest.mark.parametrize(
+    ("results", "state"),
+    [
+        (("there",), "succeeded"),
+        (("nothing", MADE), "succeeded"),
+        ((Answered(403),), "unknown"),
+        ((Answered(404),), "unknown"),
+    ],
+)
+async def test_a_person_s_word_sends_nothing_that_can_be_seen_to_be_there(case: Any, results: Any, state: str) -> None:
+    known: dict[Any, Answered] = {"there": listed(case[0], rfc3339(ACCEPTED)), "nothing": listed(case[0])}
+    given = [known[result] if isinstance(result, str) else result for result in results]
+    assert (await ended(case, *given, sent_before=True, knowingly=True))[0] == state

@@ -153,6 +153,10 @@ class DoshiiSession:
     async def _create(self, command: Command, work: Work, attempt: Attempt, *, may_wait: bool) -> Outcome:
         if attempt.sent_before and not attempt.knowingly:
             return await self._look_up(command, attempt)
+        if attempt.sent_before:  # a person's word to send it again, unless it can be seen to be there
+            found = await self._look_once(command, attempt)
+            if found is not None:
+                return found
         rules = self._rules(repeatable=False, changes=True)
         answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=self._late(command))
         if isinstance(answer, Outcome):
@@ -164,22 +168,27 @@ class DoshiiSession:
 
     async def _look_up(self, command: Command, attempt: Attempt) -> Outcome:
         """What became of a create that was not answered."""
-        path = lookup_path(command)
-        if path is None:
-            return unknown("sent, and not answered; it has no reference by which it could be found", retryable=False)
         while True:
-            rules = self._rules(repeatable=True, changes=False)
-            answer = await self._ask(Work("GET", path), Probing(attempt.deadline), rules, may_wait=True)
-            if isinstance(answer, Answered):
-                found = await self._found(command, answer, attempt)
-                if found is not None:
-                    return found
+            found = await self._look_once(command, attempt)
+            if found is not None and found.state == "succeeded":
+                return found
             pause = self._config.lookup_seconds
             if self._clock.now() + pause >= attempt.deadline:
                 break
             await anyio.sleep(pause)
         self._doubt(command)
         return unknown("sent, and not answered; it was not found at Doshii yet, and is looked for now and then")
+
+    async def _look_once(self, command: Command, attempt: Attempt) -> Outcome | None:
+        """What a create made; None where Doshii shows nothing of it, `unknown` where it does not say."""
+        path = lookup_path(command)
+        if path is None:
+            return unknown("sent, and not answered; it has no reference by which it could be found", retryable=False)
+        rules = self._rules(repeatable=True, changes=False)
+        answer = await self._ask(Work("GET", path), Probing(attempt.deadline), rules, may_wait=True)
+        if isinstance(answer, Answered):
+            return await self._found(command, answer, attempt)
+        return unknown("sent before, and not answered; whether it is at Doshii could not be looked up now")
 
     async def _found(self, command: Command, answer: Answered, attempt: Attempt) -> Outcome | None:
         """The order or payment that a lookup found, unless it is another command's, or was there before this one."""
