@@ -69,7 +69,7 @@ COMMANDS: Final = (
     *("order.quote", "order.create", "order.update", "order.cancel", "order.get", "order.list"),
     *("payment.create", "menu.get", "vendor.request"),
 )
-DOUBTFUL_STATUSES: Final = frozenset({500, 502, 504})
+DOUBTFUL_STATUSES: Final = frozenset(range(500, 600)) - {501, 503}
 PROBE_SECONDS: Final = 15.0
 READ_SECONDS: Final = 10.0
 DOUBTS_KEPT: Final = 1_000

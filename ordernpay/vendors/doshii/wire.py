@@ -15,7 +15,7 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | a consumer needs a name                                                           | `consumer_name`  |
 | an order's table travels by check-in; without one it stands in the notes          | `checkin_id`     |
 | a webhook's verification is a parameter `verify`, answered as JSON                | –                |
-| 500, 502 and 504 to a change may have acted: the order is looked up               | –                |
+| 5xx to a change may have acted, 501 and 503 have not: it is looked up             | –                |
 | `createdAt` is when it was made: what is older than a command was not made by it  | –                |
 | an event by socket and by webhook within ten minutes is one, if its content is    | –                |
 """
