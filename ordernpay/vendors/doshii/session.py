@@ -11,7 +11,6 @@
 A change needs the order's `version`: it is read before, and once more after a 409 (page Error codes).
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -29,7 +28,7 @@ from ordernpay.commands import (
 )
 from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
-from ordernpay.jsontext import JsonObject
+from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, ended, expired, unknown
 from ordernpay.vendors.doshii import answers, requests, wire
 from ordernpay.vendors.doshii.findings import (
@@ -40,14 +39,13 @@ from ordernpay.vendors.doshii.findings import (
     doubted,
     is_ours,
     lookup_path,
-    made_by,
     only_good,
-    reference_of,
     rows_of,
     told_by,
     was_there,
 )
 from ordernpay.vendors.doshii.inbox import Inbox
+from ordernpay.vendors.doshii.missed import Missed
 from ordernpay.vendors.doshii.requests import Work
 from ordernpay.vendors.doshii.settings import DoshiiConfig, Options
 from ordernpay.vendors.http import Answered, Call, Http
@@ -72,9 +70,6 @@ COMMANDS: Final = (
 DOUBTFUL_STATUSES: Final = frozenset(range(500, 600)) - {501, 503}
 PROBE_SECONDS: Final = 15.0
 READ_SECONDS: Final = 10.0
-DOUBTS_KEPT: Final = 1_000
-DOUBT_SECONDS: Final = 24 * 3600.0
-"""How long an order is looked for whose create was not answered."""
 
 
 class DoshiiSession:
@@ -91,8 +86,7 @@ class DoshiiSession:
         self._http = Http(clock, config.ca_file)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._inbox = Inbox(name, config, clock, publish, self._line, self._catch_up)
-        self._publish = publish
-        self._doubtful: OrderedDict[str, float] = OrderedDict()
+        self._missed = Missed(config, clock, self._read, publish, self._inbox, self._line.reporter)
 
     # Commands
 
@@ -176,7 +170,7 @@ class DoshiiSession:
             if self._clock.now() + pause >= attempt.deadline:
                 break
             await anyio.sleep(pause)
-        self._doubt(command)
+        self._missed.doubt(command)
         return unknown("sent, and not answered; it was not found at Doshii yet, and is looked for now and then")
 
     async def _look_once(self, command: Command, attempt: Attempt) -> Outcome | None:
@@ -306,62 +300,6 @@ class DoshiiSession:
 
         return late
 
-    # What is not known yet
-
-    def _doubt(self, command: Command) -> None:
-        reference = reference_of(command)
-        if isinstance(command.params, CreateOrder) and reference is not None:
-            self._doubtful[reference] = self._clock.now() + DOUBT_SECONDS
-            while len(self._doubtful) > DOUBTS_KEPT:
-                self._doubtful.popitem(last=False)
-
-    async def _reconcile(self) -> None:
-        """Look now and then for orders whose create was not answered."""
-        while True:
-            await anyio.sleep(self._config.reconcile_seconds)
-            for reference, until in list(self._doubtful.items()):
-                if await self._look_for(reference) or self._clock.now() > until:
-                    self._doubtful.pop(reference, None)
-
-    async def _look_for(self, reference: str) -> bool:
-        """Whether an order with this reference is there that was not known to be another command's."""
-        rules = self._rules(repeatable=False, changes=False)
-        deadline = self._clock.now() + READ_SECONDS
-        work = Work("GET", requests.by_reference(reference))
-        answer = await self._ask(work, Probing(deadline), rules, may_wait=False)
-        rows = rows_of(answer.json()) if isinstance(answer, Answered) else []
-        return any([await self._settled_by(raw) for raw in rows])  # each of them, not up to the first
-
-    async def _settled_by(self, raw: JsonObject) -> bool:
-        """An order at Doshii shows that its create acted; whether that was news."""
-        reference = Reader(raw).text("externalOrderRef")
-        if reference is None:
-            return False
-        told = Settlement("external_ref", reference, lambda known: carried_out(known, raw), "order_id", made_by(raw))
-        try:
-            return (await self._publish([Report(settlement=told)])).settled > 0
-        except OSError:
-            self._line.reporter.report(Report(settlement=told))
-            return False
-
-    async def _catch_up(self) -> None:
-        """Read what is open at Doshii, and what was when we last heard of it: what was told while nobody listened."""
-        rules = self._rules(repeatable=True, changes=False)
-        open_before = self._inbox.open_orders()
-        work = Work("GET", f"orders?status=pending%2Caccepted%2Crejected&limit={requests.MOST_LISTED}")
-        answer = await self._ask(work, Probing(self._clock.now() + READ_SECONDS), rules, may_wait=True)
-        if isinstance(answer, Outcome):
-            return
-        rows = rows_of(answer.json())
-        listed = {Reader(raw).text("id") for raw in rows}
-        for order_id in open_before:
-            if order_id not in listed:
-                read = await self._read_order(order_id, Probing(self._clock.now() + READ_SECONDS), may_wait=True)
-                rows += [] if isinstance(read, Outcome) else [read[0]]
-        for raw in rows:
-            await self._settled_by(raw)
-            await self._inbox.caught_up(raw)
-
     # The connection
 
     async def run(self) -> None:
@@ -369,10 +307,20 @@ class DoshiiSession:
             tasks.start_soon(self._http.run)
             tasks.start_soon(self._line.reporter.run)
             tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
-            tasks.start_soon(self._reconcile)
+            tasks.start_soon(self._missed.look_now_and_then)
             if self._config.socket_url is None:
                 tasks.start_soon(self._catch_up)  # with a socket, each new connection does
             tasks.start_soon(self._inbox.run)
+
+    async def _catch_up(self) -> None:
+        await self._missed.catch_up()
+
+    async def _read(self, path: str) -> JsonValue:
+        """What is at a path; None where it cannot be read for a while."""
+        rules = self._rules(repeatable=True, changes=False)
+        attempt = Probing(self._clock.now() + READ_SECONDS)
+        answer = await self._ask(Work("GET", path), attempt, rules, may_wait=True)
+        return answer.json() if isinstance(answer, Answered) else None
 
     async def _probe(self) -> None:
         """GET the location's health: the credentials are good, Doshii is there."""
