@@ -22,7 +22,8 @@ STANDS, GONE, SILENT = order("accepted"), order("cancelled"), NoAnswer("reset")
 
 async def cancelled(*results: Result, sent_before: bool = False) -> tuple[str, str | None, list[str]]:
     given: Command = command("order.cancel", {"order_id": "7", "reason": "x"})
-    session, http = DoshiiSession("cafe", doshii(), Inbound(), Journal(), HandClock()), Script(*results)
+    config = doshii(lookup_seconds=0.05)
+    session, http = DoshiiSession("cafe", config, Inbound(), Journal(), HandClock()), Script(*results)
     session._line.http = http
     outcome: Outcome = await session.perform(given, session.prepare(given), Try(1_010.0, sent_before=sent_before))
     assert http.results == []
@@ -31,6 +32,7 @@ async def cancelled(*results: Result, sent_before: bool = False) -> tuple[str, s
 
 
 TWICE = ["GET", "PUT", "GET", "PUT"]
+THRICE = [*TWICE, "GET", "PUT"]
 CASES: list[tuple[str, tuple[Result, ...], tuple[str, str | None, list[str]]]] = [
     ("done", (STANDS, GONE), ("succeeded", None, ["GET", "PUT"])),
     ("done before", (GONE,), ("succeeded", None, ["GET"])),
@@ -39,11 +41,34 @@ CASES: list[tuple[str, tuple[Result, ...], tuple[str, str | None, list[str]]]] =
     ("stale twice", (STANDS, Answered(409), STANDS, Answered(409)), ("rejected", "conflict", TWICE)),
     ("silent, then seen to be done", (STANDS, SILENT, GONE), ("succeeded", None, ["GET", "PUT", "GET"])),
     ("silent, then done", (STANDS, SILENT, STANDS, GONE), ("succeeded", None, TWICE)),
-    ("silent, then stale", (STANDS, SILENT, STANDS, Answered(409)), ("unknown", "outcome_unknown", TWICE)),
-    ("silent, then refused", (STANDS, SILENT, STANDS, Answered(400)), ("unknown", "outcome_unknown", TWICE)),
+    ("stale, and complete now", (STANDS, Answered(409), order("complete")), ("rejected", "conflict", TWICE[:3])),
+    ("stale, and rejected now", (STANDS, Answered(409), order("rejected")), ("rejected", "conflict", TWICE[:3])),
+    ("stale, and cancelled now", (STANDS, Answered(409), GONE), ("succeeded", None, TWICE[:3])),
+    ("silent, then stale", (STANDS, SILENT, STANDS, Answered(409), GONE), ("succeeded", None, THRICE[:5])),
+    (
+        "silent, then stale twice",
+        (STANDS, SILENT, STANDS, Answered(409), STANDS, Answered(409)),
+        ("unknown", "outcome_unknown", THRICE),
+    ),
+    (
+        "silent, then stale, and complete now",
+        (STANDS, SILENT, STANDS, Answered(409), order("complete")),
+        ("unknown", "outcome_unknown", THRICE[:5]),
+    ),
+    ("stale, then silent", (STANDS, Answered(409), STANDS, SILENT, GONE), ("succeeded", None, THRICE[:5])),
+    (
+        "silent, then refused",
+        (STANDS, SILENT, STANDS, Answered(400), STANDS, Answered(400)),
+        ("unknown", "outcome_unknown", THRICE),
+    ),
+    ("silent, refused, and done", (STANDS, SILENT, STANDS, Answered(400), GONE), ("succeeded", None, THRICE[:5])),
     ("silent, then not to be found", (STANDS, SILENT, Answered(404)), ("unknown", "outcome_unknown", TWICE[:3])),
-    ("silent twice", (STANDS, SILENT, STANDS, SILENT), ("unknown", "outcome_unknown", TWICE)),
-    ("ambiguous, then refused", (STANDS, Answered(504), STANDS, Answered(400)), ("unknown", "outcome_unknown", TWICE)),
+    ("silent twice", (STANDS, SILENT, STANDS, SILENT, STANDS, GONE), ("succeeded", None, THRICE)),
+    (
+        "ambiguous, then refused",
+        (STANDS, Answered(504), STANDS, Answered(400), STANDS, Answered(403)),
+        ("unknown", "outcome_unknown", THRICE),
+    ),
 ]
 
 

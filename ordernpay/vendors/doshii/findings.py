@@ -19,15 +19,27 @@ from ordernpay.outcomes import Failure, Outcome, ended, succeeded, unknown
 from ordernpay.vendors.doshii import answers, requests
 from ordernpay.vendors.http import Answered
 from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.tries import refusal
 
 CONFLICT: Final = 409
+REFUSALS: Final = frozenset(range(400, 500))
+CLOSED: Final = frozenset({"rejected", "cancelled", "venue_cancelled", "complete"})
 CLOCKS_APART: Final = 600.0
 """Seconds by which Doshii's clock and ours may differ: with more it refuses our tokens."""
 
 
-def conflict(answer: Answered) -> Outcome:
-    """The order was changed meanwhile, twice."""
+def is_closed(order: Reader) -> bool:
+    """Whether an order is in a state that no change is allowed in any more."""
+    return (order.text("status") or "") in CLOSED
+
+
+def no(answer: Answered, now: Reader | None = None) -> Outcome:
+    """A refusal; a stale version means that the order was changed meanwhile: twice, or so that it is closed `now`."""
+    if answer.status != CONFLICT:
+        return refusal(answer)
     why = "the order was changed by somebody else meanwhile"
+    if now is not None:
+        why = f"{why}, and is {now.text('status')} now"
     return ended(Failure("conflict", why, vendor_code=CONFLICT), answer.json())
 
 

@@ -5,10 +5,11 @@
 | `order.create`   | looked up by externalOrderRef until the deadline, and now and then afterwards; never sent twice   |
 | `payment.create` | looked up among the order's payments by reference                                                 |
 | `order.update`   | `unknown`: lines that were appended cannot be told from others                                    |
-| `order.cancel`   | read and, where it still stands, cancelled again                                                  |
+| `order.cancel`   | read and, where it still stands, cancelled again, until the deadline                              |
 | reads, quotes    | sent again                                                                                        |
 
-A change needs the order's `version`: it is read before, and once more after a 409 (page Error codes).
+A change needs the order's `version`: it is read before, and once more after a 409 (page Error codes), where the order's
+state still allows the change.
 """
 
 from collections.abc import Callable
@@ -29,16 +30,18 @@ from ordernpay.commands import (
 from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.outcomes import Failure, Outcome, Refused, ended, expired, unknown
+from ordernpay.outcomes import Failure, Outcome, Refused, ended, unknown
 from ordernpay.vendors.doshii import answers, requests, wire
 from ordernpay.vendors.doshii.findings import (
     CONFLICT,
+    REFUSALS,
     cancelled,
     carried_out,
-    conflict,
     doubted,
+    is_closed,
     is_ours,
     lookup_path,
+    no,
     only_good,
     rows_of,
     told_by,
@@ -198,29 +201,33 @@ class DoshiiSession:
         return None
 
     async def _cancel(self, command: Command, order_id: str, attempt: Attempt, *, may_wait: bool) -> Outcome:
-        """Read the version, then change the status; once more after a 409, or after no answer."""
-        outcome: Outcome = expired("no time left; nothing was sent")
-        doubtful = attempt.sent_before
-        for _ in range(2):
+        """Read the version, then change the status; once more after a 409, and until the deadline after no answer."""
+        doubtful, pause = attempt.sent_before, 0.0
+        refused: Answered | None = None
+        while True:
             read = await self._read_order(order_id, attempt, may_wait=may_wait)
             if isinstance(read, Outcome):
                 return doubted(read, doubtful)
             raw, order = read
             if order.text("status") in {"cancelled", "venue_cancelled"}:
                 return cancelled(raw, order_id)
+            if refused is not None and is_closed(order):
+                return doubted(no(refused, order), doubtful)
             work = Work("PUT", requests.order_path(order_id), {"version": order.get("version"), "status": "cancelled"})
-            rules = evolve(self._rules(repeatable=False, changes=True), through=frozenset({CONFLICT}))
+            rules = evolve(self._rules(repeatable=False, changes=True), through=REFUSALS)
             late = only_good(self._late(command)) if doubtful else self._late(command)
             answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=late)
             if isinstance(answer, Outcome):
-                if answer.state != "unknown" or self._clock.now() >= attempt.deadline:
+                if answer.state != "unknown" or self._clock.now() + pause >= attempt.deadline:
                     return doubted(answer, doubtful)
-                doubtful, outcome = True, answer
-            elif answer.status != CONFLICT:
+                await anyio.sleep(pause)
+                doubtful, pause = True, self._config.lookup_seconds
+            elif answer.ok:
                 return told_by(command, answer)
+            elif refused is None and (doubtful or answer.status == CONFLICT):  # it may be the earlier try that did it
+                refused = answer
             else:
-                outcome = conflict(answer)
-        return doubted(outcome, doubtful)
+                return doubted(no(answer), doubtful)
 
     async def _append(
         self, command: Command, order_id: str, work: Work, attempt: Attempt, *, may_wait: bool
@@ -230,11 +237,13 @@ class DoshiiSession:
             rules = self._rules(repeatable=False, changes=True)
             answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=self._late(command))
             return answer if isinstance(answer, Outcome) else told_by(command, answer)
-        outcome: Outcome = expired("no time left; nothing was sent")
-        for _ in range(2):
+        stale: Answered | None = None
+        while True:
             read = await self._read_order(order_id, attempt, may_wait=may_wait)
             if isinstance(read, Outcome):
                 return read
+            if stale is not None and is_closed(read[1]):
+                return doubted(no(stale, read[1]), attempt.sent_before)
             versioned = evolve(work, body={**work.body, "version": read[1].get("version")})
             rules = evolve(self._rules(repeatable=False, changes=True), through=frozenset({CONFLICT}))
             answer = await self._ask(versioned, attempt, rules, may_wait=may_wait, late=self._late(command))
@@ -242,8 +251,9 @@ class DoshiiSession:
                 return answer
             if answer.status != CONFLICT:
                 return told_by(command, answer)
-            outcome = conflict(answer)
-        return doubted(outcome, attempt.sent_before)
+            if stale is not None:
+                return doubted(no(answer), attempt.sent_before)
+            stale = answer
 
     async def _read_order(
         self, order_id: str, attempt: Attempt, *, may_wait: bool
