@@ -291,6 +291,18 @@ async def test_each_status_of_a_new_order_has_its_end(
             assert (told.data["vendor_code"], told.data["vendor_message"]) == (status, "no")
 
 
+@pytest.mark.parametrize(("orders", "state"), [(200, "up"), (404, "down"), (401, "refused")])
+async def test_a_location_without_health_is_known_by_its_orders(orders: int, state: str, artifacts: Path) -> None:
+    async with rest.bench(artifacts, "doshii", probe_seconds=0.2) as venue:
+        venue.simulator.faults.plan(WebFault.STATUS, path="/health/", method="GET", status=404, count=1000)
+        if orders != 200:
+            venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="GET", status=orders, count=1000)
+        await until(lambda: venue.simulator.server.count("/health/") >= 3)
+        assert venue.daemon.gateway.sessions["venue"].status().state == state
+        told = [event["data"]["state"] for event in await rest.events(venue.socket) if "state" in event["data"]]
+        assert [one for one in told if one != "succeeded"] == ["up", *([state] if state != "up" else [])]
+
+
 async def test_not_ready_is_waited_for(artifacts: Path) -> None:
     async with rest.bench(artifacts, "doshii") as venue:
         venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=503, count=2)

@@ -14,6 +14,7 @@ state still allows the change.
 
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote
 
 import anyio
 from attrs import evolve
@@ -71,6 +72,7 @@ COMMANDS: Final = (
     *("payment.create", "menu.get", "vendor.request"),
 )
 DOUBTFUL_STATUSES: Final = frozenset(range(500, 600)) - {501, 503}
+NOT_FOUND: Final = 404
 PROBE_SECONDS: Final = 15.0
 READ_SECONDS: Final = 10.0
 
@@ -333,10 +335,14 @@ class DoshiiSession:
         return answer.json() if isinstance(answer, Answered) else None
 
     async def _probe(self) -> None:
-        """GET the location's health: the credentials are good, Doshii is there."""
-        work = Work("GET", f"health/locations/{self._config.location_id}")
-        rules = Rules(repeatable=False, changes=False)
-        answer = await self._ask(work, Probing(self._clock.now() + PROBE_SECONDS), rules, may_wait=False)
+        """GET the location's health: the credentials are good, Doshii is there. One without health lists its orders."""
+        rules = evolve(Rules(repeatable=False, changes=False), through=frozenset({NOT_FOUND}))
+        probing = Probing(self._clock.now() + PROBE_SECONDS)
+        health = Work("GET", f"health/locations/{quote(self._config.location_id, safe='')}")
+        answer = await self._ask(health, probing, rules, may_wait=False)
+        if isinstance(answer, Answered) and answer.status == NOT_FOUND:
+            rules = Rules(repeatable=False, changes=False)
+            answer = await self._ask(Work("GET", "orders?limit=1"), probing, rules, may_wait=False)
         if isinstance(answer, Answered):
             self._line.stands()
         elif answer.failure is not None:
