@@ -21,6 +21,7 @@ PROBE_DOWN_MOST: Final = 30.0
 DOUBT_SECONDS: Final = 5.0
 """Seconds since the last probe after which a caller whose time was too short is reason for another."""
 
+REFUSED_MOST: Final = 60.0
 PROBE_MOST: Final = 60.0
 """Seconds within which a probe has ended, with its retries and a new token."""
 
@@ -72,6 +73,7 @@ class RestLine:
         self._since = clock.wall()
         self._last_error: str | None = None
         self.lacking: str | None = None
+        self.without: SessionState = "down"
         self._performing = 0
         self._hurry = Signal()
         self._probed = clock.now()
@@ -117,10 +119,10 @@ class RestLine:
         if self.lacking is None:
             self.change("up")
         else:
-            self.change("down", self.lacking)
+            self.change(self.without, self.lacking)
 
     async def keep_probing(self, probe: Callable[[], Awaitable[None]], every: float) -> None:
-        """Find out how the way stands: at once, every so often while it is up, with back-off while it is not."""
+        """Find out how the way stands: at once, every so often while it is up, with back-off while it is not, slowly where it refuses us."""
         misses = 0
         while True:
             self._pulse.within(PROBE_MOST)
@@ -128,6 +130,8 @@ class RestLine:
             await probe()
             if self._state == "up":
                 misses, pause = 0, every
+            elif self._state == "refused":
+                pause = min(every, REFUSED_MOST)
             else:
                 misses += 1
                 ceiling = min(PROBE_DOWN_MOST, 0.5 * 2.0**misses)

@@ -131,6 +131,7 @@ def doshii_session(simulator: DoshiiSimulator, *, socket: bool = True, **changes
         "reconcile_seconds": 0.3,
         "probe_seconds": 600.0,
         "reconnect_max": 0.3,
+        "refused_retry": 0.3,
     }
     if socket:
         table["socket_url"] = simulator.socket_url

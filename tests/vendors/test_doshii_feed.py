@@ -68,7 +68,7 @@ class Ears:
     """What the feed told."""
 
     events: list[tuple[str, Any]] = field(factory=list)
-    changes: list[tuple[bool, str | None]] = field(factory=list)
+    changes: list[tuple[str, str | None]] = field(factory=list)
     ups: int = 0
     seen: list[tuple[str, Certificate | None]] = field(factory=list)
 
@@ -81,11 +81,11 @@ class Ears:
     async def on_up(self) -> None:
         self.ups += 1
 
-    def on_change(self, connected: bool, why: str | None) -> None:  # noqa: FBT001 - as the feed calls it
-        self.changes.append((connected, why))
+    def on_change(self, state: str, why: str | None) -> None:
+        self.changes.append((state, why))
 
     def lost(self) -> list[str | None]:
-        return [why for connected, why in self.changes if not connected]
+        return [why for state, why in self.changes if state != "up"]
 
 
 def feed(
@@ -110,7 +110,7 @@ async def test_the_connection_is_that_of_the_page() -> None:
     assert urlsplit(path).path == "/app/socket/v3"
     assert parse_qs(urlsplit(path).query) == {"auth": ["YXBwLWNsaWVudC03NzMx"], "deviceId": ["d/1"]}
     assert vendor.frames[0] == {"doshii": {"ping": 1_767_225_600_123, "version": __version__}}
-    assert (ears.changes, ears.ups, ears.events) == ([(True, None)], 1, [])
+    assert (ears.changes, ears.ups, ears.events) == ([("up", None)], 1, [])
 
 
 @pytest.mark.parametrize(("path", "asked"), [("", "/"), ("/app?x=1", "/app")])
@@ -250,11 +250,30 @@ async def test_a_socket_that_is_refused(status: int) -> None:
     ears = Ears()
     async with listening() as vendor:
         vendor.refuse = status
-        async with serving(feed(ears, url(vendor)).run):
+        async with serving(feed(ears, url(vendor), refused_retry=0.05).run):
             await until(lambda: len(ears.lost()) >= 2)
             vendor.refuse = None
             await until(lambda: ears.ups)
-    assert ears.lost()[0] == f"the socket was refused with HTTP {status}"
+    state = "down" if status == 503 else "refused"
+    assert ears.changes[0] == (state, f"the socket was refused with HTTP {status}")
+
+
+@pytest.mark.parametrize("how", [401, 403, 1008])
+async def test_a_socket_that_does_not_want_us_is_tried_again_slowly(how: int) -> None:
+    ears = Ears()
+    async with listening() as vendor:
+        vendor.refuse = how if how != 1008 else None
+        socket = feed(ears, url(vendor), refused_retry=3_600)
+        async with serving(socket.run):
+            if how == 1008:
+                await until(lambda: vendor.links)
+                await vendor.links[0].close(1008, "no")
+            await until(ears.lost)
+            await asyncio.sleep(0.4)  # the back-off would have dialled several times
+            assert (len(vendor.paths), ears.changes[-1][0]) == (1, "refused")
+            vendor.refuse = None
+            socket.reconnect()
+            await until(lambda: ears.changes[-1][0] == "up")
 
 
 @pytest.mark.parametrize(

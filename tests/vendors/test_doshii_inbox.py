@@ -239,11 +239,17 @@ def test_a_session_with_a_socket_is_up_once_that_stands() -> None:
     box = opened(Journal(), socket_url="ws://127.0.0.1:1/")
     line = box._line
     assert line.lacking == "the socket for events is not connected yet"
-    box._socket_changed(True, None)
+    box._socket_changed("up", None)
     line.stands()
     assert line.status().state == "up"
-    box._socket_changed(False, "closed by Doshii with code 1001")
+    box._socket_changed("down", "closed by Doshii with code 1001")
     assert (line.status().state, line.status().last_error) == ("down", "closed by Doshii with code 1001")
+    box._socket_changed("refused", "the socket was refused with HTTP 401")
+    line.stands()
+    assert (line.status().state, line.status().last_error) == ("refused", "the socket was refused with HTTP 401")
+    box._socket_changed("up", None)
+    line.stands()
+    assert line.status().state == "up"
 
 
 # Quotes

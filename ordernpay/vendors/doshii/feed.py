@@ -1,7 +1,8 @@
 """Doshii's socket for events: dialled again whenever it ends, and found out when it only looks alive.
 
 Page: support.doshii.com, Use of WebSockets (App partners): a ping at once, which completes the handshake, then every
-30 s, in milliseconds. The socket knows us by the base64 of the client id alone.
+30 s, in milliseconds. The socket knows us by the base64 of the client id alone. Where it does not want us, by HTTP 401
+or 403 or by close code 1008, it is dialled again slowly.
 """
 
 import base64
@@ -11,6 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import anyio
 import structlog
+from attrs import frozen
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
@@ -21,18 +23,35 @@ from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.doshii import answers
 from ordernpay.vendors.doshii.settings import DoshiiConfig
 from ordernpay.vendors.http import trust
+from ordernpay.vendors.protocol import SessionState
 from ordernpay.vendors.pulse import Pulse
 from ordernpay.vendors.reading import tolerant
 from ordernpay.vendors.reporter import Signal
 
+UNAUTHORISED: Final = frozenset({401, 403})
+POLICY_VIOLATION: Final = 1008
 MOST_BYTES: Final = 4 * 1024 * 1024
 OnEvent = Callable[[str, JsonObject, JsonValue], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
 
+@frozen
+class Refusal:
+    """Doshii does not want us: why a connection ended that is not worth a new one soon."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return self.why
+
+
 class _Lost(Exception):
     """The connection is of no more use."""
+
+    def __init__(self, why: str | Refusal) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Feed:
@@ -44,7 +63,7 @@ class Feed:
         clock: for the pings' numbers.
         on_event: awaited for each event, in order.
         on_up: awaited when a connection stands, to catch up with what was missed.
-        on_change: told whether it stands, and why not.
+        on_change: told how it stands, and why it does not.
         seen: told the host and the TLS connection to it.
     """
 
@@ -55,7 +74,7 @@ class Feed:
         clock: Clock,
         on_event: OnEvent,
         on_up: Callable[[], Coroutine[Any, Any, None]],
-        on_change: Callable[[bool, str | None], None],
+        on_change: Callable[[SessionState, str | None], None],
         seen: Callable[[str, object], None],
     ) -> None:
         self._config = config
@@ -83,12 +102,14 @@ class Feed:
         while True:
             self.pulse.within(config.connect_timeout)
             why, stood = await self._once()
-            self._on_change(False, why)
-            pause = back_off.after_loss(stable=stood >= config.stable_seconds)
+            refused = isinstance(why, Refusal)
+            self._on_change("refused" if refused else "down", str(why))
+            stable = stood >= config.stable_seconds
+            pause = config.refused_retry if refused else back_off.after_loss(stable=stable)
             self.pulse.within(pause)
             await self._hurry.wait(pause)
 
-    async def _once(self) -> tuple[str, float]:
+    async def _once(self) -> tuple[str | Refusal, float]:
         """One connection, from its making to its end; why it ended, and for how many seconds it stood."""
         try:
             with anyio.fail_after(self._config.connect_timeout):
@@ -96,10 +117,12 @@ class Feed:
         except TimeoutError:
             return f"no socket within {self._config.connect_timeout:g} s", 0.0
         except InvalidStatus as error:
-            return f"the socket was refused with HTTP {error.response.status_code}", 0.0
+            status = error.response.status_code
+            said = f"the socket was refused with HTTP {status}"
+            return Refusal(said) if status in UNAUTHORISED else said, 0.0
         except (WebSocketException, OSError, EOFError, ValueError) as error:
             return f"no socket: {type(error).__name__}", 0.0
-        why = "closed by us"
+        why: str | Refusal = "closed by us"
         began = self._clock.now()
         with anyio.CancelScope() as scope:
             self._scope = scope
@@ -108,9 +131,9 @@ class Feed:
                     tasks.start_soon(self._keep_alive, connection)
                     tasks.start_soon(self._read, connection)
                     tasks.start_soon(self._on_up)
-                    self._on_change(True, None)
+                    self._on_change("up", None)
             except* _Lost as group:
-                why = str(group.exceptions[0])
+                why = next(lost.why for lost in group.exceptions if isinstance(lost, _Lost))
             finally:
                 self._scope = None
                 connection.transport.abort()
@@ -163,7 +186,8 @@ class Feed:
                 text = await connection.recv()
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd else None
-                raise _Lost(f"closed by Doshii with code {code}" if code else "connection lost") from None
+                said = f"closed by Doshii with code {code}" if code else "connection lost"
+                raise _Lost(Refusal(said) if code == POLICY_VIOLATION else said) from None
             self._heard.set()
             await self._take(connection, text)
 

@@ -14,7 +14,16 @@ from ordernpay.jsontext import JsonError, JsonObject, JsonValue, dumps, loads
 from ordernpay.vendors.doshii import answers
 from ordernpay.vendors.doshii.feed import Feed
 from ordernpay.vendors.doshii.settings import DoshiiConfig
-from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Publish, Published, Report, WebsocketDoor
+from ordernpay.vendors.protocol import (
+    Door,
+    HttpAnswer,
+    HttpRequest,
+    Publish,
+    Published,
+    Report,
+    SessionState,
+    WebsocketDoor,
+)
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.rest import RestLine
 
@@ -62,10 +71,10 @@ class Inbox:
         """A new socket."""
         self._feed.reconnect()
 
-    def _socket_changed(self, connected: bool, why: str | None) -> None:  # noqa: FBT001 - a callback's fact
-        self._line.lacking = None if connected else why
-        if not connected:
-            self._line.change("down", why)
+    def _socket_changed(self, state: SessionState, why: str | None) -> None:
+        self._line.lacking, self._line.without = (None, "down") if state == "up" else (why, state)
+        if state != "up":
+            self._line.change(state, why)
         self._line.reconnect()
 
     # Quotes

@@ -56,6 +56,7 @@ class DoshiiConfig(SessionConfig):
         ping_interval: seconds between two pings.
         ping_timeout: seconds without an answer to one after which the connection is given up.
         stable_seconds: how long a connection stood for its loss to be worth a try at once.
+        refused_retry: seconds until the socket's next try once Doshii refused us.
         reconnect_min: shortest ceiling of the back-off, in seconds.
         reconnect_max: longest one.
     """
@@ -84,6 +85,7 @@ class DoshiiConfig(SessionConfig):
     ping_interval: Interval = 30.0
     ping_timeout: Interval = 10.0
     stable_seconds: Interval = 5.0
+    refused_retry: Interval = 60.0
     reconnect_min: Interval = 0.1
     reconnect_max: Interval = 30.0
 
