@@ -179,6 +179,27 @@ async def test_too_big_among_others_finds_the_culprit_and_spares_them(artifacts:
         assert sum('"big"' in frame for frame in frames) == 2  # with the others, and alone to find it out
 
 
+async def test_too_big_is_not_told_as_failed_where_an_earlier_copy_acted(artifacts: Path) -> None:
+    """The POS acted on the first copy and broke off; that it takes no second one says nothing of the first."""
+    shop = Shop()
+
+    async def forgetful(connection: ServerConnection, frames: list[str]) -> None:
+        async for frame in connection:
+            assert isinstance(frame, str)
+            frames.append(frame)
+            if len(frames) == 1:
+                shop.answer(frame)
+                connection.transport.abort()
+            else:
+                await connection.close(1009)
+
+    async with scripted(artifacts, forgetful) as (path, _):
+        error = (await kiosk.ask(path, "order.create", kiosk.create("copied")))["error"]
+        assert len(shop.acts) == 1
+        assert (error["code"], error["data"]["state"]) == (1006, "unknown")
+        assert (await kiosk.row_of(path, "copied"))["state"] == "unknown"
+
+
 async def test_an_answer_too_big_for_us_is_never_told_as_failed(artifacts: Path) -> None:
     """The POS acted: that we cannot read its answer must not be told as if it had not."""
     shop = Shop()

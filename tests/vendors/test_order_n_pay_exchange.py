@@ -224,6 +224,24 @@ def test_one_given_up_on_an_earlier_connection_is_no_longer_suspected(exchange: 
 
 
 @pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1008, 1011])
+def test_too_big_tells_of_a_copy_that_was_out_when_a_connection_broke(exchange: Exchange, code: int | None) -> None:
+    submit(exchange, "copied")
+    exchange.connected()
+    frames(exchange)
+    exchange.disconnected(code)
+    exchange.connected()
+    frames(exchange)
+    assert exchange.disconnected(MESSAGE_TOO_BIG) == [TooBig("copied", copied=True)]
+
+
+def test_too_big_tells_of_a_copy_of_an_earlier_life(exchange: Exchange) -> None:
+    submit(exchange, "copied", sent=True)
+    exchange.connected()
+    frames(exchange)
+    assert exchange.disconnected(MESSAGE_TOO_BIG) == [TooBig("copied", copied=True)]
+
+
+@pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1008, 1011])
 def test_any_other_close_code_accuses_nobody(exchange: Exchange, code: int | None) -> None:
     submit(exchange, "a", "b")
     exchange.connected()

@@ -18,6 +18,9 @@ What happens to a pending request:
 | its deadline              | `Expired(sent=False)`    | `Expired(sent=True)`                                          |
 | close code 1009           | –                        | the only one out: `TooBig`; else all out become suspects      |
 
+A 1009 says of this copy that the POS did not act on it, and nothing of a copy that was out when an earlier connection
+broke or an earlier life ended: `TooBig` tells whether there was one.
+
 While there are suspects, requests go out one at a time, so that the next 1009 has one culprit. A request that was
 given up while it was out may be the culprit too: then nothing is `TooBig`, and what is out becomes suspect.
 """
@@ -69,9 +72,10 @@ class Unsent:
 
 @frozen
 class TooBig:
-    """The POS closed the connection because of this request's size."""
+    """The POS closed the connection because of this request's size; `copied`: an earlier copy of it may have been read."""
 
     request_id: str
+    copied: bool = False
 
 
 Event = Answered | Unmatched | Garbage | Expired | Unsent | TooBig
@@ -84,6 +88,7 @@ class _Pending:
     may_wait: bool
     sent: bool = False
     out: bool = False
+    copied: bool = False
     suspect: bool = False
 
 
@@ -113,7 +118,7 @@ class Exchange:
         key = request_id.lower()
         if key in self._pending:
             raise ValueError("a request with this RequestID is pending already")
-        self._pending[key] = _Pending(frame, deadline, may_wait, sent)
+        self._pending[key] = _Pending(frame, deadline, may_wait, sent, copied=sent)
 
     def withdraw(self, request_id: str) -> None:
         """Nobody waits for this request any more; an answer to it will be `Unmatched`."""
@@ -134,11 +139,12 @@ class Exchange:
         events: list[Event] = []
         out = [key for key, pending in self._pending.items() if pending.out]
         if code == MESSAGE_TOO_BIG and len(out) == 1 and not self._strays:
-            del self._pending[out[0]]
-            events.append(TooBig(out[0]))
+            events.append(TooBig(out[0], self._pending.pop(out[0]).copied))
         for key, pending in list(self._pending.items()):
             if pending.out and code == MESSAGE_TOO_BIG:
                 pending.suspect = True
+            elif pending.out:
+                pending.copied = True
             pending.out = False
             if not pending.may_wait and not pending.sent:
                 del self._pending[key]

@@ -6,7 +6,7 @@ One place decides what follows the end of a connection:
 |-------------------------------------------------|-----------------------------------------------------------|
 | the POS closed it with 1008                     | `refused`: tried again slowly                             |
 | credentials were refused (HTTP 401, 403)        | `refused`: tried again slowly                             |
-| the POS closed it with 1009                     | the command that caused it fails; then as any other end   |
+| the POS closed it with 1009                     | the command that caused it ends; then as any other end    |
 | it was silent, cut, closed with any other code  | `down`: at once after a stable link, else with back-off   |
 | a newer connection of the outlet came (listen)  | the newer one is used                                     |
 
@@ -159,7 +159,9 @@ class OrderNPaySession:
         match event:
             case exchange.Answered(response=response):
                 return answers.outcome(command, response, self._config)
-            case exchange.TooBig():
+            case exchange.TooBig(copied=copied):
+                if copied and command.type.changes:
+                    return unknown("sent before, and now too big for the POS (1009): the earlier copy may have acted")
                 return ended(
                     Failure("too_large", "the POS closed the connection: the request is too big for it (1009)")
                 )
