@@ -272,7 +272,7 @@ class OrderNPaySession:
         self._change("refused" if closed.code == POLICY_VIOLATION else "down", closed.reason)
 
     async def _write(self, link: Link) -> None:
-        while True:
+        while self._link is link:  # woken in the turn in which a newer one came, this one must not take its frames
             frame = self._exchange.next_frame(self._clock.now())
             if frame is None:
                 await self._writable.wait()
