@@ -26,6 +26,7 @@ from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import LinkClosed
 from tests.support import planted
 from tests.support.daemons import session
+from tests.support.wait import until
 
 TOKEN = "PLANTED-token-9Zx"
 HANDSHAKE = {
@@ -46,11 +47,13 @@ class Till:
     headers: str = ""
     close_code: int | None = None
     deaf: bool = False
+    mute: bool = False
     raw: bytes | None = None
     auth_requests: list[dict[str, Any]] = field(factory=list)
     paths: list[str] = field(factory=list)
     header_lines: list[str] = field(factory=list)
 
+    ended: int = 0
     serving: set["asyncio.Task[None]"] = field(factory=set)
     ending: bool = False
 
@@ -100,6 +103,12 @@ class Till:
         protocol.send_response(protocol.accept(request))
         if self.close_code is not None:
             protocol.send_close(self.close_code)
+        while self.mute:
+            for data in protocol.data_to_send():
+                writer.write(data)
+            if not await reader.read(65536):
+                self.ended += 1
+                return
         while True:
             for data in protocol.data_to_send():
                 if data:
@@ -309,6 +318,14 @@ async def test_an_address_that_no_library_takes_ends_nothing_but_the_try(url: st
     for secret in ({}, HANDSHAKE):
         with pytest.raises(Unreachable):
             await open_link(structure(session(url=url, **secret), OrderNPayConfig))
+
+
+async def test_a_websocket_that_opens_and_then_keeps_silent_is_given_up_whole() -> None:
+    async with till(mute=True) as one:
+        for _ in range(3):
+            with pytest.raises(Unreachable, match=r"no connection within 0.2 s"):
+                await open_link(config(one.port, connect_timeout=0.2))
+        await until(lambda: one.ended == 3)
 
 
 async def test_no_complaint_carries_the_secret_or_the_token() -> None:

@@ -110,6 +110,9 @@ async def open_link(config: OrderNPayConfig) -> DialledLink:
         link = DialledLink(connection)
         try:
             await link.probe()
+        except anyio.get_cancelled_exc_class():  # nobody else knows of it: left open, each try would keep a socket
+            connection.transport.abort()
+            raise
         except LinkClosed as error:
             if error.code == POLICY_VIOLATION:
                 raise CredentialsRefused(error.reason) from None
