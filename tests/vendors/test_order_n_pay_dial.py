@@ -48,6 +48,7 @@ class Till:
     close_code: int | None = None
     deaf: bool = False
     mute: bool = False
+    owing: int = 0
     raw: bytes | None = None
     auth_requests: list[dict[str, Any]] = field(factory=list)
     paths: list[str] = field(factory=list)
@@ -103,6 +104,8 @@ class Till:
         protocol.send_response(protocol.accept(request))
         if self.close_code is not None:
             protocol.send_close(self.close_code)
+        for number in range(self.owing):
+            protocol.send_text(str(number).encode())
         while self.mute:
             for data in protocol.data_to_send():
                 writer.write(data)
@@ -326,6 +329,12 @@ async def test_a_websocket_that_opens_and_then_keeps_silent_is_given_up_whole() 
             with pytest.raises(Unreachable, match=r"no connection within 0.2 s"):
                 await open_link(config(one.port, connect_timeout=0.2))
         await until(lambda: one.ended == 3)
+
+
+@pytest.mark.parametrize("mute", [False, True])
+async def test_a_pos_that_begins_with_all_that_it_owes_us_stands_and_nothing_is_lost(mute: bool) -> None:  # noqa: FBT001
+    async with till(owing=500, mute=mute) as one, linked(config(one.port, connect_timeout=1.0)) as link:
+        assert [await link.receive() for _ in range(500)] == [str(number) for number in range(500)]
 
 
 async def test_no_complaint_carries_the_secret_or_the_token() -> None:

@@ -34,6 +34,7 @@ class DialledLink:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self._first: str | bytes | None = None
 
     @property
     def certificate(self) -> Certificate | None:
@@ -46,7 +47,32 @@ class DialledLink:
         except ConnectionClosed as error:
             raise _closed(error) from None
 
+    async def stand(self) -> None:
+        """Return when the POS is heard of: by its answer to a ping, or by a first message, which `receive` will give.
+
+        A POS that begins with all that it still owes us fills every buffer, and its pong stands behind that: it is
+        never read unless the messages are.
+        """
+        closed: list[LinkClosed] = []
+
+        async def hear(heard: anyio.CancelScope) -> None:
+            self._first = await self.receive()
+            heard.cancel()
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hear, tasks.cancel_scope)
+                await self.probe()
+                tasks.cancel_scope.cancel()
+        except* LinkClosed as group:
+            closed += [cause for cause in group.exceptions if isinstance(cause, LinkClosed)]
+        if closed:
+            raise closed[0]
+
     async def receive(self) -> str | bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         try:
             return await self._connection.recv()
         except ConnectionClosed as error:
@@ -109,7 +135,7 @@ async def open_link(config: OrderNPayConfig) -> DialledLink:
             raise Unreachable(_reason(error)) from None
         link = DialledLink(connection)
         try:
-            await link.probe()
+            await link.stand()
         except anyio.get_cancelled_exc_class():  # nobody else knows of it: left open, each try would keep a socket
             connection.transport.abort()
             raise
