@@ -1,5 +1,6 @@
 """Staff PINs: kept out of what is written down, and out of what the POS says back."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -40,8 +41,15 @@ def test_a_native_request_is_searched_at_any_depth_in_any_casing(name: str) -> N
     assert kept["params"] == {"request": {"MessageType": 0, "Payload": {"a": [{"b": 1}]}}}
 
 
+@pytest.mark.parametrize("pin", [9071, Decimal("90.71"), {"Value": 9071}, ["9071", None]])
+def test_a_pin_that_is_no_text_is_a_pin(pin: Any) -> None:
+    kept, secrets = concealed(native(Payload={"PIN": pin, "a": [{"userIdentifier": pin}]}))
+    assert kept["params"] == {"request": {"MessageType": 0, "Payload": {"a": [{}]}}}
+    assert secrets == [str(pin) if isinstance(pin, int | Decimal) else "9071"] * 2
+
+
 def test_a_native_request_without_a_pin_is_kept_as_it_is() -> None:
-    request = {"Payload": {"Pinned": "x", "Pin": None}, "UserIdentifier": GUID}
+    request = {"Payload": {"Pinned": "x", "Pin": None, "pin": ""}, "UserIdentifier": GUID}
     kept, secrets = concealed(native(**request))
     assert kept["params"] == {"request": {"MessageType": 0, **request}}
     assert secrets == []

@@ -31,11 +31,19 @@ def _without_pins(value: JsonValue, secrets: list[str]) -> JsonValue:
     kept: JsonObject = {}
     for name, entry in value.items():
         secret = name.lower() == "pin" or (name.lower() == "useridentifier" and not _is_guid(entry))
-        if secret and isinstance(entry, str):
-            secrets.append(entry)
+        texts = _texts(entry) if secret else []
+        if texts:
+            secrets += texts
         else:
             kept[name] = _without_pins(entry, secrets)
     return kept
+
+
+def _texts(value: JsonValue) -> list[str]:
+    """All that stands in a value, as text: a PIN may come as a number, or with something around it."""
+    if isinstance(value, dict | list):
+        return [text for entry in (value.values() if isinstance(value, dict) else value) for text in _texts(entry)]
+    return [] if value is None or isinstance(value, bool) or value == "" else [str(value)]
 
 
 def pins_of(user: str | None) -> tuple[str, ...]:
