@@ -80,6 +80,7 @@ def tolerant(text: str | bytes) -> Any:
         RecursionError: the same, by far.
     """
     decoded = text if isinstance(text, str) else text.decode()
+    decoded = decoded.removeprefix("\ufeff")  # the byte order mark that some writers of UTF-8 begin with
     return _tame(json.loads(decoded, parse_float=_number, parse_int=_number, parse_constant=str))
 
 

@@ -130,6 +130,7 @@ def test_what_json_says_is_kept_digit_for_digit(value: Any) -> None:
         (f"1e-{LARGEST_EXPONENT}", f"'1e-{LARGEST_EXPONENT}'"),
         ('"\\ud83d"', "'\ufffd'"),
         ('{"\\ud83d": 1, "a": [null, true]}', "{'\ufffd': 1, 'a': [None, True]}"),
+        ('\ufeff{"a": 1}', "{'a': 1}"),
     ],
 )
 def test_oddities_are_tamed(text: str, value: str) -> None:
@@ -140,6 +141,13 @@ def test_oddities_are_tamed(text: str, value: str) -> None:
 def test_a_very_long_number_is_kept_as_text(length: int, kind: type[object]) -> None:
     value = tolerant("1" * length)
     assert type(value) is kind
+
+
+def test_one_byte_order_mark_is_none_of_the_vendors_words() -> None:
+    assert tolerant(b"\xef\xbb\xbf[1]") == [1]
+    for text in (b"\xef\xbb\xbf", b"\xef\xbb\xbf\xef\xbb\xbf[1]", b"[\xef\xbb\xbf1]"):
+        with pytest.raises(ValueError, match=r"Expecting value|BOM"):
+            tolerant(text)
 
 
 def test_the_depth_has_a_bound() -> None:
