@@ -20,7 +20,13 @@ from websockets.server import ServerProtocol
 
 from ordernpay.conversion import structure
 from ordernpay.vendors.backoff import BackOff
-from ordernpay.vendors.order_n_pay.dial import CredentialsRefused, DialledLink, Unreachable, open_link
+from ordernpay.vendors.order_n_pay.dial import (
+    MOST_HANDSHAKE_BYTES,
+    CredentialsRefused,
+    DialledLink,
+    Unreachable,
+    open_link,
+)
 from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import LinkClosed
@@ -50,6 +56,7 @@ class Till:
     mute: bool = False
     owing: int = 0
     raw: bytes | None = None
+    open_end: bool = False
     auth_requests: list[dict[str, Any]] = field(factory=list)
     paths: list[str] = field(factory=list)
     header_lines: list[str] = field(factory=list)
@@ -86,6 +93,8 @@ class Till:
             await reader.read()
         elif self.raw is not None:
             writer.write(self.raw)
+            if self.open_end:
+                await asyncio.sleep(60)
         elif method == "POST":
             [length] = [line for line in head.decode().lower().splitlines() if line.startswith("content-length")]
             self.auth_requests.append(json.loads(await reader.readexactly(int(length.split(":")[1]))))
@@ -238,7 +247,7 @@ async def test_any_other_status_of_the_handshake_is_worth_another_try(status: in
             await open_link(config(one.port, **HANDSHAKE))
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"[" * 60_000])
 async def test_an_answer_that_is_no_json_is_worth_another_try(body: bytes) -> None:
     async with till(token_body=body) as one:
         with pytest.raises(Unreachable, match="token handshake: the answer is no JSON"):
@@ -250,6 +259,19 @@ async def test_an_answer_without_a_token_is_about_the_credentials(told: Any) -> 
     async with till(token_body=json.dumps(told).encode()) as one:
         with pytest.raises(CredentialsRefused, match="answered without a token"):
             await open_link(config(one.port, **HANDSHAKE))
+
+
+async def test_an_answer_that_does_not_end_is_not_read_to_its_end() -> None:
+    endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b" " * (MOST_HANDSHAKE_BYTES + 1)
+    async with till(raw=endless, open_end=True) as one:
+        with pytest.raises(Unreachable, match=f"token handshake: the answer is longer than {MOST_HANDSHAKE_BYTES}"):
+            await open_link(config(one.port, **HANDSHAKE))
+
+
+async def test_a_token_behind_a_byte_order_mark_is_read() -> None:
+    body = b"\xef\xbb\xbf" + json.dumps({"AccessToken": TOKEN}).encode()
+    async with till(token_body=body) as one, linked(config(one.port, **HANDSHAKE)):
+        assert one.paths[1] == f"/?token={TOKEN}"
 
 
 async def test_a_token_is_read_in_any_casing() -> None:

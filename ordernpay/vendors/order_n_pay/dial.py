@@ -10,15 +10,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ordernpay.certificates import Certificate, of_peer
-from ordernpay.jsontext import JsonError, JsonObject, dumps, loads
+from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.vendors.http import reason_of
 from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import LinkClosed
-from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.reading import Reader, tolerant
 
 REFUSED_STATUSES: Final = frozenset({401, 403})
 POLICY_VIOLATION: Final = 1008
+MOST_HANDSHAKE_BYTES: Final = 65_536
 
 
 class Unreachable(Exception):
@@ -174,25 +175,41 @@ async def _token(config: OrderNPayConfig, tls: ssl.SSLContext) -> str:
         "POSRemoteID": config.pos_remote_id,
         "AuthSecret": secret,
     }
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     try:
-        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=config.connect_timeout) as client:
-            answer = await client.post(
-                address, content=dumps(body).encode(), headers={"Content-Type": "application/json"}
-            )
+        async with (
+            httpx.AsyncClient(verify=tls, trust_env=False, timeout=config.connect_timeout) as client,
+            client.stream("POST", address, content=dumps(body).encode(), headers=headers) as answer,
+        ):
+            if answer.status_code in REFUSED_STATUSES:
+                raise CredentialsRefused(f"token handshake: refused with HTTP {answer.status_code}")
+            if answer.status_code != httpx.codes.OK:
+                raise Unreachable(f"token handshake: HTTP {answer.status_code}")
+            told = _told(await _read(answer))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(f"token handshake: {reason_of(error)}") from None
-    if answer.status_code in REFUSED_STATUSES:
-        raise CredentialsRefused(f"token handshake: refused with HTTP {answer.status_code}")
-    if answer.status_code != httpx.codes.OK:
-        raise Unreachable(f"token handshake: HTTP {answer.status_code}")
-    try:
-        told = loads(answer.content)
-    except JsonError:
-        raise Unreachable("token handshake: the answer is no JSON") from None
     token = Reader(told).text("AccessToken") if isinstance(told, dict) else None
     if not token:
         raise CredentialsRefused("token handshake: answered without a token")
     return token
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    """The body as it came over the wire, up to a bound that no answer with a token comes near."""
+    body = b""
+    async for part in answer.aiter_raw():
+        body += part
+        if len(body) > MOST_HANDSHAKE_BYTES:
+            raise Unreachable(f"token handshake: the answer is longer than {MOST_HANDSHAKE_BYTES} bytes")
+    return body
+
+
+def _told(body: bytes) -> JsonValue:
+    try:
+        told: JsonValue = tolerant(body)
+    except (ValueError, RecursionError):
+        raise Unreachable("token handshake: the answer is no JSON") from None
+    return told
 
 
 def _with_token(url: str, parameter: str, token: str) -> str:
