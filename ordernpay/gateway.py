@@ -5,7 +5,7 @@ follows from the state of the first command (contract, section 2):
 
 | first command            | the repeat                                                                          |
 |--------------------------|-------------------------------------------------------------------------------------|
-| `accepted`, `sent`       | joins it and waits                                                                  |
+| `accepted`, `sent`       | joins it and waits; ended by the first's timeout, it is a repeat by the rows below  |
 | `succeeded`, `rejected`  | gets the same answer; nothing is sent                                               |
 | `failed`                 | is a new try, since the first had no effect                                         |
 | `unknown`                | is sent again under its own identity where the vendor detects that, else stays so   |
@@ -18,6 +18,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import structlog
+from attrs import evolve
 
 from ordernpay import crash, refusals
 from ordernpay.attempts import Answer, JournaledAttempt, ReadAttempt, Running, Stopwatch
@@ -32,6 +33,9 @@ from ordernpay.vendors.protocol import Prepared, Publish, Published, Report, Ses
 
 GRACE: Final = 0.25
 """Seconds that a caller waits beyond its timeout, so that the outcome of that very deadline still reaches it."""
+
+LEAST: Final = 0.1
+"""Seconds below which nobody may wait for an outcome."""
 
 JOURNAL_RETRY: Final = 0.5
 """Seconds between tries to write an outcome that the journal could not take."""
@@ -159,7 +163,7 @@ class Gateway:
     async def _change(
         self, session: Session, command: Command, prepared: Prepared, *, wait: bool, peer_uid: int | None
     ) -> Answer:
-        wall = self.clock.wall()
+        began, wall = self.clock.now(), self.clock.wall()
         new = NewCommand(
             command, prepared.kept, prepared.whole, wall + command.timeout, wall, peer_uid, prepared.vendor_ids
         )
@@ -173,10 +177,21 @@ class Gateway:
             crash.point("accepted")
             if row.state not in {"accepted", "sent"}:
                 return Answer(row.command_id, row.session, row.state, row.outcome())
-            running = self._running.get(row.command_id) or self._start(session, row, command, prepared, watch)
+            joined = self._running.get(row.command_id)
+            running = joined or self._start(session, row, command, prepared, watch)
         if not wait:
             return Answer(row.command_id, row.session, "accepted", None)
-        return await self._wait(running, row, command.timeout)
+        answer = await self._wait(running, row, command.timeout)
+        left = command.timeout - (self.clock.now() - began)
+        if joined is None or running.outcome is not answer.outcome or not self._may_go_on(session, answer, left):
+            return answer
+        patient = evolve(command, timeout=left)  # it ended by the timeout of another caller, and this one's lasts
+        return await self._change(session, patient, prepared, wait=wait, peer_uid=peer_uid)
+
+    def _may_go_on(self, session: Session, answer: Answer, left: float) -> bool:
+        """Whether a caller with so many seconds left may take up again what it has joined, as any repeat would."""
+        settled = answer.state not in {"failed", "unknown"}
+        return not settled and left >= LEAST and not self._draining and self.sessions.get(session.name) is session
 
     async def _accept(self, session: Session, new: NewCommand, prepared: Prepared) -> Row:
         """Write a command down, or find what its key stands for already."""

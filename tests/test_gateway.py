@@ -294,6 +294,40 @@ async def test_a_repeat_joins_a_command_under_way_and_both_get_its_outcome(tmp_p
         assert len(it.session.performed) == 1
 
 
+@pytest.mark.parametrize(("ended_so", "again"), [(no_answer, ("k", True)), (never_sent, ("k", False))])
+async def test_a_repeat_that_may_wait_longer_than_the_first_goes_on_when_the_first_ends(
+    tmp_path: Path, ended_so: Any, again: tuple[str, bool]
+) -> None:
+    gate = Gate(then=ended_so)
+    async with bench(tmp_path, script=gate) as it:
+        first = it.start(timeout=2)
+        await gate.entered.wait()
+        patient, impatient = it.start(timeout=9), it.start(timeout=2)
+        await until(lambda: it.gateway._waiting == 3)
+        it.clock.forward(2)
+        it.session.script = act
+        gate.open.set()
+        assert (await first).state == (await impatient).state != "succeeded"
+        answer = await patient
+        assert (answer.state, answer.command_id) == ("succeeded", (await first).command_id)
+        assert it.session.performed == [("k", False), again]
+        assert (await it.row()).timeout == 7.0
+
+
+async def test_a_repeat_that_may_wait_longer_is_told_unknown_where_the_vendor_knows_no_duplicates(
+    tmp_path: Path,
+) -> None:
+    gate = Gate(then=no_answer)
+    async with bench(tmp_path, script=gate, repeats=False) as it:
+        first = it.start(timeout=2)
+        await gate.entered.wait()
+        patient = it.start(timeout=9)
+        await until(lambda: it.gateway._waiting == 2)
+        gate.open.set()
+        assert (await first).state == (await patient).state == "unknown"
+        assert len(it.session.performed) == 1
+
+
 @pytest.mark.parametrize(("script", "state"), [(act, "succeeded"), (refused, "rejected")])
 async def test_a_repeat_of_what_the_vendor_settled_gets_the_same_answer_and_nothing_is_sent(
     tmp_path: Path, script: Any, state: State

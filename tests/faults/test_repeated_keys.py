@@ -93,6 +93,17 @@ async def test_in_flight_joins_for_as_long_as_the_second_wants_to_wait(artifacts
         assert len(bar.shop.requests) == 1
 
 
+async def test_in_flight_joined_by_one_who_may_wait_longer_than_the_first(artifacts: Path) -> None:
+    async with venue(artifacts) as bar:
+        bar.pos.faults.plan(Fault.LATE, seconds=1.0)
+        first = asyncio.create_task(bar.ask(timeout=0.5))
+        await until(lambda: bar.shop.requests)
+        patient = await bar.ask(timeout=9)
+        assert (await first)["error"]["code"] == 1006
+        assert patient["result"]["state"] == "succeeded"
+        assert len(bar.shop.acts) == 1
+
+
 @pytest.mark.parametrize("restart", RESTARTS)
 async def test_succeeded_gives_the_same_answer_and_sends_nothing(restart: str, artifacts: Path) -> None:
     async with venue(artifacts) as bar:
