@@ -21,8 +21,8 @@ array of more than ``max_batch``          one -32001, not in an array: else a sh
 batch of notifications only               no answer at all
 ========================================  ==================================================================
 
-A batch may be answered in any order. Error texts are the standard's; ``data`` has a ``kind``, and of what was wrong only
-what :mod:`ordernpay.jsontext` allows to be told.
+A batch may be answered in any order. Error texts are the standard's; ``data`` has the members of every error of ours, and
+of what was wrong only what :mod:`ordernpay.jsontext` allows to be told.
 """
 
 from collections.abc import Iterable
@@ -124,22 +124,22 @@ def error_data(kind: str, *, retryable: bool = False, details: JsonValue = None)
 
 def parse_error(problem: str) -> RpcError:
     """-32700; the problem must be one that may be told."""
-    return RpcError(PARSE_ERROR, "Parse error", {"kind": "parse_error", "details": problem})
+    return RpcError(PARSE_ERROR, "Parse error", error_data("parse_error", details=problem))
 
 
 def invalid_request(problem: str) -> RpcError:
     """-32600; the problem must be one that may be told."""
-    return RpcError(INVALID_REQUEST, "Invalid Request", {"kind": "invalid_request", "details": problem})
+    return RpcError(INVALID_REQUEST, "Invalid Request", error_data("invalid_request", details=problem))
 
 
 def method_not_found() -> RpcError:
     """-32601."""
-    return RpcError(METHOD_NOT_FOUND, "Method not found", {"kind": "method_not_found"})
+    return RpcError(METHOD_NOT_FOUND, "Method not found", error_data("method_not_found"))
 
 
 def internal_error() -> RpcError:
     """-32603, which tells nothing of the inside."""
-    return RpcError(INTERNAL_ERROR, "Internal error", {"kind": "internal_error"})
+    return RpcError(INTERNAL_ERROR, "Internal error", error_data("internal_error"))
 
 
 def too_large(message: str, details: JsonObject) -> RpcError:

@@ -121,6 +121,25 @@ def test_an_id_is_echoed_as_it_was_written(id_: str) -> None:
         assert f'"id":{id_},' in answer
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (jsonrpc.parse_error("x"), "parse_error"),
+        (jsonrpc.invalid_request("x"), "invalid_request"),
+        (jsonrpc.method_not_found(), "method_not_found"),
+        (jsonrpc.internal_error(), "internal_error"),
+        (jsonrpc.too_large("x", {}), "too_large"),
+        (jsonrpc.overloaded("x", {}), "overloaded"),
+    ],
+)
+def test_every_error_has_the_members_that_the_contract_promises(error: RpcError, kind: str) -> None:
+    promised = {"kind", "command_id", "state", "retryable", "vendor_code", "vendor_message", "details"}
+    assert isinstance(error.data, dict)
+    assert error.data.keys() == promised
+    assert error.data["kind"] == kind
+    assert (error.data["command_id"], error.data["state"]) == (None, None)
+
+
 @pytest.mark.parametrize("id_", ["true", "false", "[1]", "{}"])
 def test_an_id_of_another_type_is_an_invalid_request_with_id_null(id_: str) -> None:
     parsed = jsonrpc.parse(b'{"jsonrpc":"2.0","method":"get_data","id":%s}' % id_.encode())

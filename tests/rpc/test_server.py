@@ -246,7 +246,7 @@ async def test_an_unexpected_error_tells_and_logs_nothing_of_its_text(path: Path
                     assert answer["error"] == {
                         "code": -32603,
                         "message": "Internal error",
-                        "data": {"kind": "internal_error"},
+                        "data": jsonrpc.error_data("internal_error"),
                     }
                 await wire.call("echo", {}, id_=2)
                 assert (await wire.answer_object())["id"] == 2
