@@ -31,9 +31,10 @@ def unknown_session(name: str, known: Iterable[str]) -> Refused:
 
 
 def conflict(row: Row) -> Refused:
-    """A key that another command has."""
-    failure = Failure("idempotency_conflict", "this key was used for another command; use a new key for new content")
-    return Refused(failure, command_id=row.command_id, state=row.state)
+    """A key that another command has. How that one stands is no word on what was asked now, so `state` stays null."""
+    message = "this key was used for another command; use a new key for new content"
+    failure = Failure("idempotency_conflict", message, details={"method": row.method, "state": row.state})
+    return Refused(failure, command_id=row.command_id)
 
 
 def too_many(session: str, limit: int) -> Refused:

@@ -215,8 +215,9 @@ async def test_idempotency_conflict(artifacts: Path) -> None:
     async with venue(artifacts) as bar:
         first = (await kiosk.ask(bar.path, "order.create", kiosk.create("key")))["result"]
         error = await bar.error("order.update", kiosk.update(first["result"]["order"]["id"], "key"))
-        assert (error["code"], error["data"]["kind"]) == (-32005, "idempotency_conflict")
-        assert set(error["data"]) >= kiosk.MEMBERS
+        is_row(error, "idempotency_conflict", command=True)
+        assert error["data"]["command_id"] == first["command_id"]
+        assert error["data"]["details"] == {"method": "order.create", "state": "succeeded"}
 
 
 async def test_unknown_session_and_more_than_one(artifacts: Path) -> None:
