@@ -133,14 +133,14 @@ class Daemon:
 
     def _doors(self) -> tuple[list[BoundSocket | socket.socket], socket.socket | None]:
         """The sockets, taken before the journal is touched: who cannot have them changes nothing."""
-        inherited = inherited_sockets(os.environ)
         rpc = self.config.rpc
-        bound: list[BoundSocket | socket.socket] = [sock for _, sock in inherited if sock.family == socket.AF_UNIX]
-        if not bound:
-            try:
+        bound: list[BoundSocket | socket.socket] = []
+        try:
+            bound += [sock for _, sock in inherited_sockets(os.environ) if sock.family == socket.AF_UNIX]
+            if not bound:
                 bound.append(listen_unix(rpc.socket, int(rpc.mode, 8), rpc.group))
-            except SocketError as error:
-                raise StartFailed(str(error)) from None
+        except SocketError as error:
+            raise StartFailed(str(error)) from None
         inbound = self._inbound()
         if inbound is None:
             return bound, None

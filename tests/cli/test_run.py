@@ -1,4 +1,7 @@
+import asyncio
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import anyio
@@ -41,6 +44,17 @@ async def test_a_port_that_is_taken_is_told_and_ends_with_1(artifacts: Path) -> 
         ended = await ordernpay("run", "--config", str(config))
     assert ended.status == 1
     assert "cannot listen on 192.0.2.1:8710" in ended.err
+
+
+async def test_sockets_that_are_not_what_the_environment_says_are_told_and_end_with_1(artifacts: Path) -> None:
+    config = toml.write(artifacts / "ordernpay.toml", tables(artifacts, {}))
+    program = shlex.join([sys.executable, "-m", "ordernpay", "run", "--config", str(config)])
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f"LISTEN_PID=$$ LISTEN_FDS=many exec {program}"), stderr=asyncio.subprocess.PIPE
+    )
+    with anyio.fail_after(60):
+        _, err = await shell.communicate()
+    assert (shell.returncode, err.decode()) == (1, "Error: LISTEN_FDS is not a number\n")
 
 
 async def test_it_runs_until_it_is_told_to_stop(artifacts: Path) -> None:
