@@ -20,6 +20,7 @@ from attrs import define, field
 from ordernpay import __version__
 from ordernpay.clock import Clock, SystemClock
 from ordernpay.config import Config, ConfigError, Inbound, SessionConfig, load
+from ordernpay.conversion import Fault
 from ordernpay.events import Events
 from ordernpay.gateway import Gateway
 from ordernpay.inbound import HttpDoor
@@ -29,7 +30,8 @@ from ordernpay.metrics import Exposition, Metrics
 from ordernpay.rpc.access import Gatekeeper
 from ordernpay.rpc.methods import Methods
 from ordernpay.rpc.server import Limits, Server
-from ordernpay.rpc.sockets import BoundSocket, SocketError, inherited_sockets, listen_unix
+from ordernpay.rpc.sockets import BoundSocket, NoSuchGroup, SocketError, inherited_sockets, listen_unix
+from ordernpay.rules import shown
 from ordernpay.standing import needs_restart, standing
 from ordernpay.systemd import Notifier, starting, watch
 from ordernpay.vendors import CONFIGS, open_session
@@ -105,6 +107,7 @@ class Daemon:
 
         Raises:
             StartFailed: something that an operator has to mend.
+            ConfigError: the same, where it is a key of the configuration.
         """
         with contextlib.ExitStack() as stack:  # before anybody can connect: from then on a stop is a clean one
             received = stack.enter_context(anyio.open_signal_receiver(*SIGNALS)) if signals else None
@@ -139,6 +142,9 @@ class Daemon:
             bound += [sock for _, sock in inherited_sockets(os.environ) if sock.family == socket.AF_UNIX]
             if not bound:
                 bound.append(listen_unix(rpc.socket, int(rpc.mode, 8), rpc.group))
+        except NoSuchGroup:
+            fault = Fault("rpc.group", f"expected a group of this machine, got {shown(rpc.group)}")
+            raise ConfigError(self.config.file, [fault]) from None
         except SocketError as error:
             raise StartFailed(str(error)) from None
         inbound = self._inbound()

@@ -9,6 +9,7 @@ import structlog
 
 from ordernpay import logs
 from ordernpay.cli.configuration import ConfigRefused, config_option, load_config
+from ordernpay.config import ConfigError
 from ordernpay.daemon import Daemon, StartFailed
 from ordernpay.journal import JournalInUse, JournalTooNew, JournalUnavailable
 from ordernpay.systemd import Notifier
@@ -31,13 +32,16 @@ def run(config: str | None, log_level: str) -> None:
         notifier.status(f"configuration refused: {error.message}")
         raise _end("configuration_refused", error, journaled=journaled) from None
     failures: list[BaseException] = []
+    refusal: type[click.ClickException] = click.ClickException
     try:
         anyio.run(Daemon(loaded, notifier=notifier).run)
+    except* ConfigError as group:
+        failures, refusal = [*_leaves(group)], ConfigRefused
     except* (StartFailed, JournalInUse, JournalTooNew, JournalUnavailable) as group:
         failures += _leaves(group)
     if failures:
         notifier.status(f"cannot start: {failures[0]}")
-        raise _end("start_failed", click.ClickException("\n".join(map(str, failures))), journaled=journaled)
+        raise _end("start_failed", refusal("\n".join(map(str, failures))), journaled=journaled)
 
 
 def _end(event: str, error: click.ClickException, *, journaled: bool) -> Exception:

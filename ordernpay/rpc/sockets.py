@@ -33,6 +33,10 @@ class SocketInUse(SocketError):
     """Another daemon has this socket."""
 
 
+class NoSuchGroup(SocketError):
+    """The socket cannot be given to a group that this machine does not know."""
+
+
 @attrs.frozen
 class Peer:
     """Who is at the other end, as the kernel knew it when the connection was made."""
@@ -88,6 +92,7 @@ def listen_unix(path: str | os.PathLike[str], mode: int = 0o660, group: str | in
 
     Raises:
         SocketInUse: A living process has the socket, or its lock.
+        NoSuchGroup: There is no group of that name.
         SocketError: Anything else that stands in the way: the text says what.
     """
     place = Path(path)
@@ -158,7 +163,7 @@ def _group_id(path: Path, group: str | int | None) -> int | None:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise SocketError(f"{path}: there is no group {group}") from None
+        raise NoSuchGroup(f"{path}: there is no group {group}") from None
 
 
 def _take_lock(path: Path) -> int:

@@ -46,6 +46,15 @@ async def test_a_port_that_is_taken_is_told_and_ends_with_1(artifacts: Path) -> 
     assert "cannot listen on 192.0.2.1:8710" in ended.err
 
 
+async def test_a_group_that_this_machine_does_not_know_is_a_fault_of_the_configuration(artifacts: Path) -> None:
+    given = tables(artifacts, {})
+    given["rpc"]["group"] = "no-such-group"
+    config = toml.write(artifacts / "ordernpay.toml", given)
+    ended = await ordernpay("run", "--config", str(config))
+    assert ended.status == 78
+    assert ended.err == f'Error: {config}: rpc.group: expected a group of this machine, got "no-such-group"\n'
+
+
 async def test_sockets_that_are_not_what_the_environment_says_are_told_and_end_with_1(artifacts: Path) -> None:
     config = toml.write(artifacts / "ordernpay.toml", tables(artifacts, {}))
     program = shlex.join([sys.executable, "-m", "ordernpay", "run", "--config", str(config)])
