@@ -388,6 +388,9 @@ def doubts(config: Config) -> list[Fault]:
                 )
         if session.allow_insecure:
             found.append(Fault(f"sessions.{name}.allow_insecure", "orders and secrets travel unencrypted"))
+    door = config.inbound
+    if door is not None and door.tls_certificate is None and not is_loopback(door.host):
+        found.append(Fault("inbound.host", f"{door.host} without tls_certificate: secrets and orders come unencrypted"))
     if not config.sessions:
         found.append(Fault("sessions", "none: there is nothing that this daemon could do"))
     return found

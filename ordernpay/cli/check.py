@@ -4,9 +4,12 @@ import click
 
 from ordernpay.cli.configuration import EXIT_CONFIG, config_option, read_config
 from ordernpay.cli.terminal import print_json
+from ordernpay.commands import COMMANDS
 from ordernpay.config import ConfigError, config_path, doubts
 from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonValue
+from ordernpay.rpc.access import idle_rules, unknown_groups
+from ordernpay.rpc.methods import METHODS
 
 
 @click.command()
@@ -22,7 +25,8 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
     faults: list[Fault] = []
     doubtful: list[Fault] = []
     try:
-        doubtful = doubts(read_config(path))
+        loaded = read_config(path)
+        doubtful = [*doubts(loaded), *unknown_groups(loaded.rpc), *idle_rules(loaded, (*COMMANDS, *METHODS))]
     except ConfigError as error:
         faults = error.faults
     if as_json:

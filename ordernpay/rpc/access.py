@@ -4,12 +4,13 @@ import fnmatch
 import grp
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from attrs import frozen
 
-from ordernpay.config import Access, Rpc
+from ordernpay.config import Access, Config, Rpc
+from ordernpay.conversion import Fault
 from ordernpay.outcomes import Failure, Refused
 from ordernpay.rpc.sockets import Peer
 
@@ -78,6 +79,40 @@ class Gatekeeper:
     @staticmethod
     def _serves(rule: Access, caller: Caller, method: str) -> bool:
         return rule.group in caller.groups and any(fnmatch.fnmatchcase(method, known) for known in rule.methods)
+
+
+def unknown_groups(rpc: Rpc) -> Iterator[Fault]:
+    """Groups that `[rpc]` names and this machine does not have: they let nobody in, and nobody is told."""
+    groups = {"rpc.group": rpc.group, "rpc.admin_group": rpc.admin_group}
+    groups |= {f"rpc.access[{number}].group": rule.group for number, rule in enumerate(rpc.access)}
+    for path, group in groups.items():
+        if group is not None and not _is_group(group):
+            yield Fault(path, f"this machine has no group {group}")
+
+
+def idle_rules(config: Config, methods: Iterable[str]) -> Iterator[Fault]:
+    """Methods and sessions that `[[rpc.access]]` names and that are not there: what was meant is refused.
+
+    Args:
+        config: the whole of it.
+        methods: all that there are.
+    """
+    known = [*methods]
+    for number, rule in enumerate(config.rpc.access):
+        for place, pattern in enumerate(rule.methods):
+            if not fnmatch.filter(known, pattern):
+                yield Fault(f"rpc.access[{number}].methods[{place}]", f"no method is called {pattern}")
+        for place, session in enumerate(rule.sessions or ()):
+            if session not in config.sessions:
+                yield Fault(f"rpc.access[{number}].sessions[{place}]", f"there is no session {session}")
+
+
+def _is_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _group_names(gids: Iterable[int]) -> Iterable[str]:

@@ -45,6 +45,50 @@ def test_doubts_are_told_and_are_no_fault(tmp_path: Path) -> None:
     assert ended.output.endswith(f"{file}: ok\n")
 
 
+ACCESS = """
+[rpc]
+group = "no-such-group"
+admin_group = "no-admins"
+
+[[rpc.access]]
+group = "root"
+methods = ["order.*", "ordr.*", "session.list"]
+sessions = ["bar", "cellar"]
+
+[[rpc.access]]
+group = "no-kiosks"
+methods = ["*"]
+"""
+
+
+def test_what_the_access_rules_name_and_nothing_has_is_doubtful(tmp_path: Path) -> None:
+    file = written(tmp_path / "rules.toml", ACCESS + GOOD)
+    ended = CliRunner().invoke(main, ["check", "--json", "--config", file])
+    assert ended.exit_code == 0
+    assert {doubt["path"]: doubt["message"] for doubt in json.loads(ended.output)["doubts"]} == {
+        "rpc.group": "this machine has no group no-such-group",
+        "rpc.admin_group": "this machine has no group no-admins",
+        "rpc.access[1].group": "this machine has no group no-kiosks",
+        "rpc.access[0].methods[1]": "no method is called ordr.*",
+        "rpc.access[0].sessions[1]": "there is no session cellar",
+    }
+
+
+@pytest.mark.parametrize(
+    ("inbound", "doubtful"),
+    [
+        ('host = "0.0.0.0"', True),
+        ('host = "127.0.0.1"', False),
+        ('host = "0.0.0.0"\ntls_certificate = "c.pem"\ntls_key = "k.pem"', False),
+    ],
+)
+def test_a_door_that_is_open_to_others_without_tls_is_doubtful(tmp_path: Path, inbound: str, *, doubtful: bool) -> None:
+    file = written(tmp_path / "door.toml", f"[inbound]\n{inbound}\n{GOOD}")
+    ended = CliRunner().invoke(main, ["check", "--config", file])
+    assert ended.exit_code == 0
+    assert (f"{file}: doubtful: inbound.host: " in ended.output) == doubtful
+
+
 def test_every_fault_is_told_with_its_file_and_key_and_ends_with_78(tmp_path: Path) -> None:
     file = written(tmp_path / "bad.toml", BAD)
     ended = CliRunner().invoke(main, ["check", "--config", file])

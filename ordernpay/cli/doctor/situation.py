@@ -10,9 +10,12 @@ from attrs import evolve, field, frozen
 
 from ordernpay.cli.doctor.findings import Finding, doubtful, ok, wrong
 from ordernpay.client import default_socket
+from ordernpay.commands import COMMANDS
 from ordernpay.config import Config, ConfigError, Inbound, Secret, SessionConfig, doubts, parse, read
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject
+from ordernpay.rpc.access import idle_rules
+from ordernpay.rpc.methods import METHODS
 from ordernpay.vendors import CONFIGS
 
 ELSEWHERE: Final = frozenset({"credential", "file", "env"})
@@ -101,7 +104,7 @@ def look_at_configuration(situation: Situation) -> list[Finding]:
     findings = [ok(CHECK, file, f"sessions: {', '.join(sessions) or 'none'}")]
     findings += [
         doubtful(CHECK, _place(file, doubt), doubt.message)
-        for doubt in doubts(situation.config)
+        for doubt in (*doubts(situation.config), *idle_rules(situation.config, (*COMMANDS, *METHODS)))
         if doubt.path not in situation.withheld
     ]
     if situation.credentials:

@@ -86,6 +86,13 @@ def test_a_plain_secret_is_doubtful(tmp_path: Path) -> None:
     assert verdicts(look_at_configuration(given)) == ["ok", "doubtful"]
 
 
+def test_a_rule_for_what_is_not_there_is_doubtful(tmp_path: Path) -> None:
+    rule = {"group": "root", "methods": ["order.*", "ordr.*"], "sessions": ["bar", "cellar"]}
+    told = look_at_configuration(situation(tmp_path, rpc={"socket": str(tmp_path / "s"), "access": [rule]}))
+    assert verdicts(told) == ["ok", "doubtful", "doubtful"]
+    assert [finding.found for finding in told[1:]] == ["no method is called ordr.*", "there is no session cellar"]
+
+
 def test_every_fault_is_told_with_its_key(tmp_path: Path) -> None:
     given = situation(tmp_path, {"bar": session(url="ws://pos.example.net/")}, journal={"keep_days": "many"})
     findings = look_at_configuration(given)
