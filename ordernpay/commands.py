@@ -8,7 +8,7 @@ import attrs
 from attrs import field, frozen
 
 from ordernpay.conversion import Fault, Faults, as_given, structure
-from ordernpay.jsontext import JsonObject
+from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import (
     Adjustment,
     Covers,
@@ -177,11 +177,17 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def read_params(method: str, params: JsonObject) -> tuple[Common, Any]:
+def read_params(method: str, params: JsonObject, options: type[Any] | None = None) -> tuple[Common, Any]:
     """Check a call's params against the method's own list and the common one.
 
+    Args:
+        method: one of `COMMANDS`.
+        params: as they came.
+        options: the vendor's own list of options, where it is known which vendor is meant. It is looked at only beside
+            other faults, so that all are told at once; of a call without any the vendor checks them itself.
+
     Raises:
-        Faults: with every fault of both.
+        Faults: with every fault of all.
     """
     kind = COMMANDS[method]
     names = {attribute.name for attribute in attrs.fields(Common)}
@@ -199,8 +205,18 @@ def read_params(method: str, params: JsonObject) -> tuple[Common, Any]:
     if not kind.changes and not common.wait:
         faults.append(Fault("wait", f"{method} has no effect and is not journaled: it can only be waited for"))
     if faults:
-        raise Faults(faults)
+        raise Faults(faults + _faults_of(params.get("options"), options))
     return common, own
+
+
+def _faults_of(given: JsonValue, options: type[Any] | None) -> list[Fault]:
+    if options is None or not isinstance(given, dict):
+        return []
+    try:
+        structure(given, options, "options")
+    except Faults as error:
+        return error.faults
+    return []
 
 
 def restore(method: str, params: JsonObject) -> Any:

@@ -12,7 +12,7 @@ follows from the state of the first command (contract, section 2):
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.abc
@@ -27,7 +27,7 @@ from ordernpay.commands import Command, Common, new_id, read_params
 from ordernpay.conversion import Faults
 from ordernpay.counts import Counts
 from ordernpay.journal import InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
-from ordernpay.jsontext import JsonObject
+from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
 from ordernpay.vendors.protocol import Prepared, Publish, Published, Report, Session
 
@@ -111,7 +111,7 @@ class Gateway:
             Refused: with the failure that the caller is told; nothing was written or sent.
         """
         try:
-            common, own = read_params(method, params)
+            common, own = read_params(method, params, self._options(params.get("session")))
         except Faults as error:
             raise refusals.invalid(error) from None
         session = self._session(common)
@@ -145,6 +145,12 @@ class Gateway:
         if session is None:
             raise refusals.unknown_session(common.session, self.sessions)
         return session
+
+    def _options(self, session: JsonValue) -> type[Any] | None:
+        """What checks the options of a call, where it is clear whose they are."""
+        only = next(iter(self.sessions), None) if session is None and len(self.sessions) == 1 else session
+        meant = self.sessions.get(only) if isinstance(only, str) else None
+        return None if meant is None else meant.options
 
     def _admit(self, session: Session) -> None:
         if self._draining:

@@ -453,6 +453,19 @@ async def test_a_caller_whose_timeout_passes_is_told_unknown_and_the_command_goe
 # Refusals, before anything is written
 
 
+@pytest.mark.parametrize("session", [{}, {"session": "bar"}])
+async def test_faults_of_the_options_are_told_beside_the_others(tmp_path: Path, session: dict[str, Any]) -> None:
+    async with bench(tmp_path) as it:
+        error = await raises(it.call(wait=5, options={"device_id": 5, "tip": 1}, **session))
+        details = error.failure.details
+        assert isinstance(details, list)
+        paths = [fault["path"] for fault in details if isinstance(fault, dict)]
+        assert paths == ["wait", "options.device_id", "options.tip"]
+        for wrong in ("cellar", 5):  # nobody can tell whose options these are
+            error = await raises(it.call(wait=5, options={"device_id": 5}, session=wrong))
+            assert "options" not in error.failure.message
+
+
 async def test_wrong_params_are_refused_with_their_faults_and_nothing_is_written(tmp_path: Path) -> None:
     async with bench(tmp_path) as it:
         error = await raises(it.call(timeout=0, order={}))

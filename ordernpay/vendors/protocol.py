@@ -156,6 +156,11 @@ class Session(Protocol):
         """The methods that it has, as configured."""
         ...
 
+    @property
+    def options(self) -> type[Any]:
+        """The class that checks the `options` of a call."""
+        ...
+
     def prepare(self, command: Command) -> Prepared:
         """Check and translate a command; no I/O.
 

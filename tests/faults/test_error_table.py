@@ -171,14 +171,14 @@ async def test_not_found_and_out_of_stock(artifacts: Path) -> None:
 
 async def test_invalid_params_lists_every_fault_and_writes_nothing(artifacts: Path) -> None:
     async with venue(artifacts) as bar:
-        params = kiosk.create("key", timeout=0.01, colour="red", wait="yes")
+        params = kiosk.create("key", timeout=0.01, colour="red", wait="yes", options={"device_id": 5, "tip": 1})
         params["order"] |= {"covers": -1, "total": "12.00"}
         params["order"]["lines"][0] |= {"quantity": 1.5, "unit_price": "4.505", "name": "x" * 51}
         error = await bar.error(params=params)
         is_row(error, "invalid_params", command=False)
         paths = {fault["path"] for fault in error["data"]["details"]}
         expected = {"timeout", "colour", "wait", "order.covers", "order.total", "order.lines[0].quantity"}
-        assert paths >= expected
+        assert paths >= expected | {"options.device_id", "options.tip"}
         assert any(path.startswith("order.lines[0].unit_price") for path in paths)
         assert all(fault["message"] for fault in error["data"]["details"])
         too_long = kiosk.create("key")

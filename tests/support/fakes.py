@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ordernpay.commands import COMMANDS, Command, new_id, read_params
 from ordernpay.conversion import unstructure
@@ -64,6 +64,13 @@ def new_command(*, whole: bool = True, accepted_at: float = WALL, **given: Any) 
     )
 
 
+@frozen
+class ScriptedOptions:
+    """The options of a scripted session."""
+
+    device_id: str | None = None
+
+
 @define(eq=False)
 class ScriptedSession:
     """A session whose `perform` is what the test scripted; without a script it succeeds after sending."""
@@ -72,6 +79,7 @@ class ScriptedSession:
     vendor: str = "scripted"
     repeats: bool = True
     commands: tuple[str, ...] = tuple(COMMANDS)
+    options: type[Any] = ScriptedOptions
     script: Callable[[Command, Attempt], Any] | None = None
     state: SessionState = "up"
     performed: list[tuple[str, bool]] = field(factory=list)

@@ -81,6 +81,7 @@ class DoshiiSession:
     """One location behind Doshii."""
 
     vendor = "doshii"
+    options = Options
 
     def __init__(self, name: str, config: DoshiiConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
         del inbound

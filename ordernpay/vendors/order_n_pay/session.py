@@ -44,7 +44,7 @@ from ordernpay.vendors.order_n_pay.dial import (
 from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk
 from ordernpay.vendors.order_n_pay.preparation import Work, prepare, supported
 from ordernpay.vendors.order_n_pay.secrecy import concealed, pins_of, scrubbed
-from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
+from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH, Response
 from ordernpay.vendors.protocol import (
     Attempt,
@@ -79,6 +79,7 @@ class OrderNPaySession:
     """One outlet's POS, reached by dialling it or by waiting for it."""
 
     vendor = "order-n-pay"
+    options = Options
 
     def __init__(self, name: str, config: OrderNPayConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
         self.name = name

@@ -65,6 +65,7 @@ class RosSession:
     """One outlet behind ROS."""
 
     vendor = "ros"
+    options = Options
 
     def __init__(self, name: str, config: RosConfig, _inbound: Inbound, publish: Publish, clock: Clock) -> None:
         self.name = name

@@ -48,6 +48,7 @@ class TevalisSession:
     """One site behind Tevalis."""
 
     vendor = "tevalis"
+    options = Options
 
     def __init__(self, name: str, config: TevalisConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
         del inbound  # Tevalis never calls us
