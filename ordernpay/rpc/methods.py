@@ -10,16 +10,17 @@ from ordernpay import __version__
 from ordernpay.attempts import Answer
 from ordernpay.clock import Clock
 from ordernpay.commands import COMMANDS
-from ordernpay.conversion import Faults, structure
+from ordernpay.conversion import Faults, structure, unstructure
 from ordernpay.events import Events, FellBehind, Selection
 from ordernpay.gateway import Gateway
 from ordernpay.journal import Journal, JournalUnavailable, Row
 from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.orders import OrderOut
 from ordernpay.outcomes import Failure, Outcome, Refused
 from ordernpay.rpc.access import Caller, Gatekeeper
 from ordernpay.rpc.condition import Condition, session_json
 from ordernpay.rpc.jsonrpc import RpcError, method_not_found
-from ordernpay.rpc.openrpc import Described, document
+from ordernpay.rpc.openrpc import RESULTS, Described, document
 from ordernpay.rpc.params import (
     CommandQuery,
     EventQuery,
@@ -170,7 +171,7 @@ class Methods:
     async def _command_resolve(self, _client: Client, caller: Caller, params: ResolveCommand) -> Reply:
         row = await self._row(caller, "command.resolve", params.command_id)
         if params.state == "succeeded":
-            verdict = Outcome("succeeded", result={})
+            verdict = Outcome("succeeded", result=_as_far_as_known(row))
         else:
             verdict = Outcome("failed", failure=Failure("vendor_unavailable", f"resolved by hand: {params.note}"))
         return Reply((await self._gateway.resolve(row, verdict, f"{caller.name}: {params.note}")).as_json())
@@ -280,6 +281,14 @@ def openrpc() -> JsonObject:
     """The OpenRPC document, from the classes that check the calls."""
     own = [Described(name, method.summary, method.params) for name, method in METHODS.items()]
     return document(own, __version__)
+
+
+def _as_far_as_known(row: Row) -> JsonObject:
+    """The result of a command that a person has seen done: its members as ever, of the order what the kiosk itself said."""
+    params: Any = row.content["params"]
+    given = params.get("order") or params
+    order = unstructure(OrderOut(id=params.get("order_id"), reference=given.get("reference")))
+    return {name: order if name == "order" else None for name in RESULTS[row.method]}
 
 
 def _reply(answer: Answer) -> Reply:

@@ -217,6 +217,37 @@ async def test_a_persons_verdict_is_an_admins_and_is_noted_with_the_name(tmp_pat
         assert (await it.fails("command.resolve", verdict)).code == -32602
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "members", "known"),
+    [
+        ("order.create", {"order": ORDER}, {"order"}, (None, "r-1")),
+        ("order.update", {"order_id": "o-7", "covers": 2, "reference": "r-7"}, {"order"}, ("o-7", "r-7")),
+        ("order.cancel", {"order_id": "o-7", "reason": "no"}, {"order", "cancellation_id"}, ("o-7", None)),
+        (
+            "payment.create",
+            {"order_id": "o-7", "payment": {"method": "VISA", "amount": "1.00"}},
+            {"payment_id", "order"},
+            ("o-7", None),
+        ),
+        ("vendor.request", {"request": {}}, {"response"}, None),
+    ],
+)
+async def test_a_command_that_a_person_saw_done_has_the_members_of_its_result(
+    tmp_path: Path, method: str, params: dict[str, Any], members: set[str], known: tuple[str | None, str | None] | None
+) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        error = await it.fails(method, params | {"idempotency_key": "k", "timeout": 5})
+        assert isinstance(error.data, dict)
+        verdict = {"command_id": error.data["command_id"], "state": "succeeded", "note": "seen at the till"}
+        await it.call("command.resolve", verdict)
+        it.session.repeats = False
+        result = (await it.call(method, params | {"idempotency_key": "k"}))["result"]
+        assert result.keys() == members
+        if known is not None:
+            assert (result["order"]["id"], result["order"]["reference"]) == known
+            assert result["order"]["status"] is None
+
+
 RULES = Rpc(access=(Access("kiosk", ("order.*", "event.*", "session.*", "command.*"), ("bar",)),))
 
 
