@@ -195,9 +195,16 @@ class Methods:
         mine.scopes[number] = scope
 
         async def pump() -> None:
+            rules = self.gatekeeper
             with scope:
                 try:
                     async for event in self._events.follow(position, selection, self._backlog):
+                        if rules is not self.gatekeeper and not self._is_still(selection, client, params):
+                            client.cut_off(
+                                "access_changed", {"subscription": number, "last_seq": self._events.last_seq}
+                            )
+                            break
+                        rules = self.gatekeeper
                         await client.notify("event", {"subscription": number, "event": event.as_json()})
                 except FellBehind:
                     client.cut_off("slow", {"subscription": number, "last_seq": self._events.last_seq})
@@ -247,6 +254,14 @@ class Methods:
             sessions=frozenset(sessions) if sessions is not None else visible,
             kinds=None if kinds is None else frozenset(kinds),
         )
+
+    def _is_still(self, selection: Selection, client: Client, params: Subscribe) -> bool:
+        """Whether a subscription would be the same under the rules of now."""
+        caller = self.gatekeeper.caller(client.peer)
+        try:
+            return self._selection(caller, "event.subscribe", params.sessions, params.kinds) == selection
+        except Refused:
+            return False
 
     # The daemon
 

@@ -357,6 +357,41 @@ async def test_a_subscription_ends_when_asked_and_its_number_is_not_used_again(t
         await end(kiosk)
 
 
+@pytest.mark.parametrize(
+    ("methods", "sessions", "asked", "goes_on"),
+    [
+        (("event.*",), ("bar", "terrace"), {}, True),
+        (("event.*",), ("terrace",), {}, False),
+        (("event.*",), None, {}, False),
+        (("event.*",), None, {"sessions": ["bar"]}, True),
+        (("event.*",), ("terrace",), {"sessions": ["bar"]}, False),
+        (("order.*",), ("bar", "terrace"), {}, False),
+    ],
+)
+async def test_a_subscription_does_not_outlive_the_rules_that_allowed_it(
+    tmp_path: Path,
+    methods: tuple[str, ...],
+    sessions: tuple[str, ...] | None,
+    asked: JsonObject,
+    *,
+    goes_on: bool,
+) -> None:
+    async with bench(tmp_path, Rpc(access=(Access("kiosk", ("event.*",), ("bar", "terrace")),))) as it:
+        kiosk = Kiosk(KIOSK)
+        await subscribe(it, kiosk, **asked)
+        await add(it)
+        await until(lambda: kiosk.seqs() == [1])
+        it.methods.admit_by(KnownCallers(Rpc(access=(Access("kiosk", methods, sessions),))))
+        await add(it)
+        if goes_on:
+            await until(lambda: kiosk.seqs() == [1, 2])
+            assert kiosk.closed == []
+        else:
+            await until(lambda: kiosk.closed == ["access_changed"])
+            assert kiosk.told[1:] == [{"subscription": 1, "last_seq": 2}]
+        await end(kiosk)
+
+
 async def test_a_connection_has_only_so_many_subscriptions(tmp_path: Path) -> None:
     async with bench(tmp_path) as it:
         kiosk = Kiosk()
