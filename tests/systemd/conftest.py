@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.systemd.machine import run
+from tests.systemd.machine import main_pid, run
 from tests.systemd.venue import Venue, start_tills
 
 HERE: Final = Path(__file__).parent
@@ -41,8 +41,9 @@ def installed_venue() -> Venue:
 @pytest.fixture
 def venue(installed_venue: Venue) -> Iterator[Venue]:
     """The venue, which is put back as it was after the test."""
+    pid = main_pid()
     yield installed_venue
-    installed_venue.put_back()
+    installed_venue.put_back(pid)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ordernpay.simulator.pages import read_json
 from tests.support import rest
-from tests.systemd.machine import ENVIRON, journal, run
+from tests.systemd.machine import ENVIRON, journal, run, until
 from tests.systemd.venue import Venue
 
 PROGRAM: Final = Path(__file__).parent / "ordering.py"
@@ -100,6 +100,12 @@ class Ordering:
     """How much the vendor of each session had done before."""
     process: "subprocess.Popen[str]" = field(repr=False)
 
+    def is_enough(self) -> None:
+        """No order beyond those that were asked for at least."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.stdin = None
+
     def told(self, seconds: float = 90) -> Told:
         """Wait for their end."""
         out, err = self.process.communicate(timeout=seconds)
@@ -113,16 +119,23 @@ class Ordering:
 
 
 def start_ordering(
-    count: int, *, sessions: dict[str, int] | None = None, rate: float = 20, timeout: float = 30, kiosks: int = 4
+    count: int,
+    *,
+    sessions: dict[str, int] | None = None,
+    rate: float = 20,
+    timeout: float = 30,
+    kiosks: int = 4,
+    at_most: int | None = None,
 ) -> Ordering:
     """Have the user `kiosk` order.
 
     Args:
-        count: how many orders.
+        count: how many orders; with `at_most`, how many at least.
         sessions: the share of each session.
         rate: orders a second.
         timeout: seconds, of each call.
         kiosks: over so many connections.
+        at_most: go on until so many, unless `Ordering.is_enough` has been said.
     """
     name = f"O{next(_names)}"
     shares = EVERYWHERE if sessions is None else sessions
@@ -130,6 +143,7 @@ def start_ordering(
     task = {
         "name": name,
         "count": count,
+        "at_most": count if at_most is None else at_most,
         "rate": rate,
         "stride": 7,
         "timeout": timeout,
@@ -220,3 +234,9 @@ def effects_by_order(session: str, journaled: dict[str, dict[str, Any]], done: l
 def lines_of(since: str, event: str) -> list[dict[str, Any]]:
     """The service's own lines of one event in the system's log."""
     return [line for line in journal(since=since) if line.get("ORDERNPAY_EVENT") == event]
+
+
+def line_of(since: str, event: str) -> dict[str, Any]:
+    """The service's one line of an event, as soon as it has been written: systemd may hear of the event first."""
+    [line] = until(lambda: lines_of(since, event))
+    return line

@@ -2,13 +2,15 @@
 
 Orders come at a fixed pace, whatever becomes of the earlier ones. A kiosk whose connection is lost makes another, and
 asks again with the same keys; it also does after `unknown` and after whatever is `retryable`, for as long as it has
-patience. Reads its task from stdin, says on stdout when it begins, and prints its report at the end; both are JSON.
+patience. Reads its task from stdin, says on stdout when it begins, and prints its report at the end; both are JSON. The end
+of stdin tells that no order is wanted beyond `count`; without it, they go on to `at_most`.
 """
 
 import asyncio
 import contextlib
 import errno
 import json
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -124,9 +126,15 @@ class Program:
     def now(self) -> float:
         return time.monotonic() - self.started
 
+    @staticmethod
+    def enough() -> bool:
+        return bool(select.select([sys.stdin], [], [], 0)[0])
+
     def orders(self) -> Iterator[Order]:
         turns = [name for name, entry in self.task["sessions"].items() for _ in range(entry["share"])]
-        for number in range(self.task["count"]):
+        for number in range(self.task["at_most"]):
+            if number >= self.task["count"] and self.enough():
+                return
             # The large share is spread over the small ones: one of each in turn would come in waves.
             session = turns[number * self.task["stride"] % len(turns)]
             reference = f"{self.task['name']}-{number}"

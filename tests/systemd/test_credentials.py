@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.machine import SERVICE, as_user, journal, main_pid, run, systemctl
+from tests.systemd.machine import SERVICE, as_user, cursor, journal, main_pid, run, systemctl, until
 from tests.systemd.venue import CONFIG, CREDENTIALS, ETC, STATE, TILLS, Venue, call, order, release
 
 pytestmark = pytest.mark.box
@@ -119,11 +119,12 @@ def test_a_secret_can_lie_encrypted_on_the_disk(venue: Venue, encrypted: str) ->
 
 
 def test_a_reload_in_need_of_a_new_secret_fails_and_changes_nothing(venue: Venue) -> None:
-    name, before = "terrace-auth-secret", (main_pid(), release())
+    name, before, since = "terrace-auth-secret", (main_pid(), release()), cursor()
     CONFIG.write_text(CONFIG.read_text().replace(name, "new-secret"))
     refused = systemctl("reload", SERVICE)
     assert refused.status == 1
     assert "ordernpay.service failed" in refused.err
-    lines = [str(line["MESSAGE"]) for line in journal()]
-    assert any('credential "new-secret" cannot be read' in line for line in lines)
+    until(
+        lambda: any('credential "new-secret" cannot be read' in str(line["MESSAGE"]) for line in journal(since=since))
+    )
     assert ((main_pid(), release()), venue.down()) == (before, set())

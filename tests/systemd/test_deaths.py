@@ -89,8 +89,9 @@ def test_one_that_is_killed_under_load_is_back_and_has_lost_and_doubled_nothing(
     account(told, venue)
     assert told.lost >= 2
     assert "code=killed, status=9/KILL" in told_by_systemd(since)
-    [started] = lines_of(since, "daemon_started")[-1:]
-    assert int(started["ORDERNPAY_LEFT_OPEN"]) >= 0
+    started = until(lambda: len(told := lines_of(since, "daemon_started")) >= 2 and told)
+    assert isinstance(started, list)
+    assert int(started[-1]["ORDERNPAY_LEFT_OPEN"]) >= 0
 
 
 def test_one_that_the_kernel_ends_for_want_of_memory_is_back_and_has_lost_and_doubled_nothing(

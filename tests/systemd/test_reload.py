@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support import rest
-from tests.systemd.kiosks import done_at, heard_at, lines_of, plan_fault
+from tests.systemd.kiosks import done_at, heard_at, line_of, plan_fault
 from tests.systemd.machine import SERVICE, cursor, is_active, main_pid, run, show, start_as, systemctl, until
 from tests.systemd.venue import CONFIG, Venue, call, order
 
@@ -27,6 +27,11 @@ def sessions() -> dict[str, dict[str, Any]]:
 
 def status_text() -> str:
     return show(SERVICE, "StatusText")
+
+
+def wait_for_refusal(named: str) -> None:
+    """Until the status says that the reload was refused, and why."""
+    until(lambda: status_text().startswith("RELOAD REFUSED") and named in status_text())
 
 
 def test_sessions_are_removed_changed_and_added_while_an_order_is_under_way_on_another(venue: Venue) -> None:
@@ -51,6 +56,7 @@ def test_sessions_are_removed_changed_and_added_while_an_order_is_under_way_on_a
     wanted["sessions"]["cafe"] = cafe
     venue.configure(wanted)
     systemctl("reload", SERVICE).done()
+    until(lambda: "cafe" in sessions())
     made = call("kiosk", "order.create", session="cafe", order=CAFE | {"reference": "reload-cafe"}, timeout=20).json()
     assert made["state"] == "succeeded"
 
@@ -89,10 +95,9 @@ def test_a_broken_file_is_refused_visibly_and_the_old_configuration_stays(venue:
         CONFIG.write_text(broken)
         reloaded = systemctl("reload", SERVICE)
         assert reloaded.status != 0, named
-        until(lambda: status_text().startswith("RELOAD REFUSED"))
-        assert named in status_text()
+        line = line_of(since, "reload_refused")
+        wait_for_refusal(named)
         assert ALL_UP in status_text()
-        [line] = lines_of(since, "reload_refused")
         assert line["PRIORITY"] == "3"
         assert named in line["ORDERNPAY_REASON"]
         checked = run("ordernpay", "check")
@@ -120,7 +125,7 @@ def test_what_only_a_restart_can_bring_is_told(venue: Venue) -> None:
     assert {"rpc.socket", "inbound.port"} <= set(
         status_text().partition("restart needed for ")[2].partition(";")[0].split(", ")
     )
-    [line] = lines_of(since, "reload_needs_restart")
+    line = line_of(since, "reload_needs_restart")
     assert line["PRIORITY"] == "4"
     assert set(json.loads(line["ORDERNPAY_KEYS"])) == {"rpc.socket", "inbound.port"}
     venue.configure()

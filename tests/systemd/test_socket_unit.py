@@ -49,19 +49,23 @@ def test_a_connect_starts_the_service(venue: Venue) -> None:
     assert is_active(SERVICE)
 
 
-def test_a_connect_waits_while_the_service_restarts(venue: Venue) -> None:
-    before = (main_pid(), PATH.stat().st_ino)
-    venue.drop_in("slow", "[Service]\nExecStartPre=/bin/sleep 2\n")
+def test_a_connect_waits_while_the_service_restarts(venue: Venue, stack: ExitStack) -> None:
+    before, go = (main_pid(), PATH.stat().st_ino), Path("/run/ordernpay-may-go-on")
+    venue.drop_in("held", f"[Service]\nExecStartPre=/bin/sh -c 'until [ -e {go} ]; do sleep 0.1; done'\n")
     systemctl("restart", "--no-block", SERVICE).done()
     until(lambda: show(SERVICE, "SubState") == "start-pre")
     asking = [start_as("kiosk", "ordernpay", "call", "daemon.status") for _ in range(3)]
+    waiting = connected(stack)
     assert show(SERVICE, "SubState") == "start-pre"
+    go.touch()
+    assert waiting.recv(1) == b"{"
     for process in asking:
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (0, "")
         assert '"version"' in out
     assert main_pid() != before[0]
     assert PATH.stat().st_ino == before[1]
+    go.unlink()
 
 
 def test_connects_wait_for_as_long_as_the_service_cannot_start(venue: Venue, stack: ExitStack) -> None:
@@ -84,7 +88,7 @@ def test_a_service_that_fails_over_and_over_does_not_close_its_socket(venue: Ven
     venue.drop_in("broken", "[Service]\nRestart=no\nExecStartPre=/bin/false\n")
     systemctl("stop", SERVICE).done()
     waiting = connected(stack)
-    until(lambda: sum("Failed with result" in str(line["MESSAGE"]) for line in journal(since=before)) > 40)
+    until(lambda: sum("Failed with result" in str(line["MESSAGE"]) for line in journal(since=before)) > 40, 60)
     assert is_active(SOCKET)
     venue.take_drop_ins_out()
     assert waiting.recv(1) == b"{"

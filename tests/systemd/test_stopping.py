@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.systemd.kiosks import ORDERS, done_at, lines_of, plan_fault
+from tests.systemd.kiosks import ORDERS, done_at, line_of, plan_fault
 from tests.systemd.machine import SERVICE, Ended, cursor, show, start_as, systemctl, until
 from tests.systemd.venue import Venue, call
 
@@ -71,12 +71,10 @@ def test_what_is_under_way_ends_or_waits_in_the_journal_and_the_exit_is_clean(ve
     print(f"a stop with orders under way: {took:.1f} s, of which it may drain {DRAIN}")
     assert DRAIN - 0.5 < took < DRAIN + CLOSING
     assert [show(SERVICE, name) for name in ("Result", "ExecMainCode", "ExecMainStatus")] == ["success", "1", "0"]
-    [stopped] = lines_of(since, "daemon_stopped")
-    assert stopped["ORDERNPAY_LEFT_TO_NEXT_START"] == "2"
+    assert line_of(since, "daemon_stopped")["ORDERNPAY_LEFT_TO_NEXT_START"] == "2"
 
     systemctl("start", SERVICE).done()
-    [started] = lines_of(since, "daemon_started")
-    assert started["ORDERNPAY_LEFT_OPEN"] == "2"
+    assert line_of(since, "daemon_started")["ORDERNPAY_LEFT_OPEN"] == "2"
     until(lambda: state(ids["terrace"]) == "succeeded")
     until(lambda: state(ids["hotel"]) == "unknown")
     for name in ("bar", "terrace"):

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.systemd.kiosks import lines_of, start_ordering
-from tests.systemd.machine import SERVICE, cursor, journal, systemctl
+from tests.systemd.machine import SERVICE, cursor, journal, systemctl, until
 from tests.systemd.venue import CONFIG, INBOUND, Venue
 
 pytestmark = [pytest.mark.box, pytest.mark.figures]
@@ -21,6 +21,8 @@ def test_each_command_has_one_line_with_its_fields(venue: Venue) -> None:
     since = cursor()
     told = start_ordering(40).told()
     ids = {str(order["command_id"]): str(order["session"]) for order in told.orders}
+    # The answer is on its way to the kiosk before the line is written.
+    until(lambda: ids.keys() <= {str(line["ORDERNPAY_COMMAND_ID"]) for line in lines_of(since, "command_ended")})
     lines = lines_of(since, "command_ended")
     counted = Counter(str(line["ORDERNPAY_COMMAND_ID"]) for line in lines)
     assert {name: counted[name] for name in ids} == dict.fromkeys(ids, 1)
@@ -79,10 +81,9 @@ def test_why_it_does_not_start_stands_among_the_errors(venue: Venue) -> None:
     try:
         CONFIG.write_text(good.replace('device_id = "KIOSK-1"', 'device_id = "KIOSK-1"\ncolour = "red"', 1))
         assert systemctl("restart", SERVICE).status != 0
-        errors = [
-            line for line in journal(SERVICE, since, "PRIORITY=3") if "sessions.bar.colour" in str(line["MESSAGE"])
-        ]
-        assert errors
+        until(
+            lambda: any("sessions.bar.colour" in str(line["MESSAGE"]) for line in journal(SERVICE, since, "PRIORITY=3"))
+        )
     finally:
         CONFIG.write_text(good)
         systemctl("restart", SERVICE).done()

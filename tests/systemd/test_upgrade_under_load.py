@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.box, pytest.mark.figures]
 
 RATE: Final = 20
 SECONDS: Final = 60
+LONGEST_LOAD: Final = 180
+"""Seconds after which the orders end, however long the upgrades take on a machine with much else to do."""
 LONGEST_CALL: Final = 15.0
 LONGEST_CONNECT: Final = 2.0
 
@@ -35,7 +37,7 @@ def broken_tree(place: Path) -> Path:
 def test_two_upgrades_and_one_that_fails_cost_no_order(venue: Venue, tmp_path: Path) -> None:
     broken = broken_tree(tmp_path / "broken")
     since, running = cursor(), [(main_pid(), release())]
-    ordering = start_ordering(RATE * SECONDS, rate=RATE, kiosks=6)
+    ordering = start_ordering(RATE * SECONDS, rate=RATE, kiosks=6, at_most=RATE * LONGEST_LOAD)
     try:
         for _ in range(2):
             install("--upgrade").done()
@@ -48,14 +50,15 @@ def test_two_upgrades_and_one_that_fails_cost_no_order(venue: Venue, tmp_path: P
         assert is_active()
         until(lambda: len(done_at("bar")) > done + RATE)
         assert ordering.process.poll() is None, "the load was to outlast the upgrades"
-        told = ordering.told()
+        ordering.is_enough()
+        told = ordering.told(120)
     finally:
         ordering.kill()
-    figures = f"{RATE} orders a second for {SECONDS} s: {told.text()}"
+    figures = f"{RATE} orders a second for {SECONDS} s or more: {told.text()}"
     print(figures)
     assert len({pid for pid, _ in running}) == len({name for _, name in running}) == 3
     ended = account(told, venue)
-    assert sum(counter.total() for counter in ended.values()) == RATE * SECONDS
+    assert sum(counter.total() for counter in ended.values()) == len(told.orders) >= RATE * SECONDS
     assert set(ended) == set(EVERYWHERE)
     assert all(set(ended[session]) == {"succeeded"} for session in KNOWS_REPEATS)
     assert told.longest_wait < LONGEST_CALL, figures
