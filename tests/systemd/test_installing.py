@@ -28,8 +28,9 @@ from tests.systemd.venue import (
 pytestmark = pytest.mark.box
 
 OPT = RELEASES.parent
+COMMAND_FILE = Path("/usr/local/bin/ordernpay")
 OUTSIDE = [
-    Path("/usr/local/bin/ordernpay"),
+    COMMAND_FILE,
     Path("/usr/local/lib/systemd/system/ordernpay.service"),
     Path("/usr/local/lib/systemd/system/ordernpay.socket"),
     Path("/usr/local/lib/sysusers.d/ordernpay.conf"),
@@ -170,6 +171,13 @@ def test_what_is_missing_is_named_with_what_to_do(venue: Venue, tmp_path: Path) 
     refused_and_unchanged(install("--upgrade", "--python", bare), "apt install python3-venv")
     home = fake_python(tmp_path, 'case "$*" in *base_prefix*) echo /root/python; exit ;; esac')
     refused_and_unchanged(install("--upgrade", "--python", home), "is under a home directory")
+    COMMAND_FILE.unlink()
+    COMMAND_FILE.symlink_to("/opt/pipx/venvs/ordernpay/bin/ordernpay")
+    for options in (["--upgrade"], ["--rollback"], []):
+        refused_and_unchanged(install(*options), f"{COMMAND_FILE} is there and not ours; move it away. Nothing was changed")
+        assert COMMAND_FILE.is_symlink()
+    COMMAND_FILE.unlink()
+    install().done()
     for words in (["--upgrade", "--rollback"], ["--wheels"], ["--purge"], ["--unheard-of"]):
         assert run(str(INSTALL), *words).status == 2
     assert run(str(INSTALL), "--help").done().out.startswith("Installs ordernpay as a systemd service")
