@@ -15,7 +15,10 @@ from attrs import frozen
 from ordernpay.journal import Event, Journal
 
 KEPT_IN_MEMORY: Final = 1_000
+KEPT_SIZE: Final = 4 * 2**20
 PAGE: Final = 200
+PAGE_SIZE: Final = 2**20
+"""Events, and characters of their texts: a vendor's answer may be of any length, and as objects it takes several times that."""
 
 
 class FellBehind(Exception):
@@ -41,7 +44,8 @@ class Events:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._recent: deque[Event] = deque(maxlen=KEPT_IN_MEMORY)
+        self._recent: deque[Event] = deque()
+        self._size = 0
         self._last = 0
         self._news = anyio.Event()
         self.published: dict[tuple[str, str], int] = {}
@@ -61,6 +65,9 @@ class Events:
         key = (event.session, event.kind)
         self.published[key] = self.published.get(key, 0) + 1
         self._recent.append(event)
+        self._size += event.size
+        while len(self._recent) > KEPT_IN_MEMORY or self._size > KEPT_SIZE:
+            self._size -= self._recent.popleft().size
         self._last = event.seq
         self._news.set()
         self._news = anyio.Event()
@@ -96,4 +103,4 @@ class Events:
             return []
         if self._recent and self._recent[0].seq <= position + 1:
             return [event for event in self._recent if event.seq > position][:PAGE]
-        return await self._journal.events_after(position, PAGE)
+        return await self._journal.events_after(position, PAGE, size=PAGE_SIZE)

@@ -96,6 +96,25 @@ async def test_neither_gap_nor_repeat_between_journal_and_memory(
     await adding
 
 
+async def test_events_of_any_size_are_given_and_those_in_memory_have_a_bound(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_SIZE", 2_000)
+    monkeypatch.setattr(module, "PAGE_SIZE", 1_000)
+    small = Events(journal)
+    await small.start()
+    sizes = [10, 900, 900, 5_000, 10, 1_500, 900, 5_000]
+    caught_up = Subscriber(small, 0)
+    for size in sizes:
+        await journal.publish("bar", [Report("vendor.event", vendor="x" * size)], None, WALL)
+        assert sum(event.size for event in small._recent) <= 2_000
+    assert len(await journal.events_after(0, 99, size=1_000)) == 3
+    from_the_start = Subscriber(small, 0)
+    for one in (caught_up, from_the_start):
+        await one.has(*range(1, 9))
+        await one.end()
+
+
 async def test_events_that_come_while_it_reads_are_not_missed(journal: Journal, events: Events) -> None:
     one = Subscriber(events, 0)
     await asyncio.gather(*(add(journal, 10) for _ in range(10)))

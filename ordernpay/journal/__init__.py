@@ -166,10 +166,15 @@ class Journal:
         return await self._read(lambda db: store.list_commands(db, sessions, state, after, limit))
 
     async def events_after(
-        self, seq: int, limit: int, sessions: Sequence[str] | None = None, kinds: Sequence[str] | None = None
+        self,
+        seq: int,
+        limit: int,
+        sessions: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        size: int | None = None,
     ) -> list[Event]:
-        """Kept events above a number, in order."""
-        return await self._read(lambda db: store.events_after(db, seq, limit, sessions, kinds))
+        """Kept events above a number, in order: so many at most, and no more once their texts have come to this size."""
+        return await self._read(lambda db: store.events_after(db, seq, limit, sessions, kinds, size))
 
     async def event_bounds(self) -> tuple[int, int]:
         """The numbers of the oldest kept event and of the last one given."""

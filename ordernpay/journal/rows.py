@@ -16,7 +16,7 @@ _DEPTH: Final = 150
 
 @frozen
 class Event:
-    """Something that happened, kept so that a kiosk can catch up."""
+    """Something that happened, kept so that a kiosk can catch up. `size` is the length of its text in the journal."""
 
     seq: int
     time: float
@@ -24,6 +24,7 @@ class Event:
     kind: str
     data: JsonObject
     vendor: JsonValue = None
+    size: int = field(default=0, eq=False)
 
     def as_json(self) -> JsonObject:
         """The event as subscribers get it."""

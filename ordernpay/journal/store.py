@@ -1,5 +1,6 @@
 """The statements of the journal. Each function is one operation: all of it happens, or none."""
 
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -122,11 +123,11 @@ def add_event(
     connection: sqlite3.Connection, session: str, kind: str, data: JsonObject, vendor: JsonValue, wall: float
 ) -> Event:
     """Write an event down; its number is one above the last."""
+    texts = dumps(data), dumps(vendor)
     cursor = connection.execute(
-        "INSERT INTO events (time, session, kind, data, vendor) VALUES (?, ?, ?, ?, ?)",
-        (wall, session, kind, dumps(data), dumps(vendor)),
+        "INSERT INTO events (time, session, kind, data, vendor) VALUES (?, ?, ?, ?, ?)", (wall, session, kind, *texts)
     )
-    return Event(cursor.lastrowid or 0, wall, session, kind, data, vendor)
+    return Event(cursor.lastrowid or 0, wall, session, kind, data, vendor, sum(map(len, texts)))
 
 
 class Settling(Protocol):
@@ -302,18 +303,29 @@ def events_after(
     limit: int,
     sessions: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
+    size: int | None = None,
 ) -> list[Event]:
-    """Kept events above a number, in order."""
+    """Kept events above a number, in order: so many at most, and no more once their texts have come to this size."""
     by_session, session_values = _filter("session", sessions)
     by_kind, kind_values = _filter("kind", kinds)
     rows = connection.execute(
         f"SELECT * FROM events WHERE seq > ? AND {by_session} AND {by_kind} ORDER BY seq LIMIT ?",  # noqa: S608
         (seq, *session_values, *kind_values, limit),
-    ).fetchall()
-    return [
-        Event(row["seq"], row["time"], row["session"], row["kind"], read_object(row["data"]), read_json(row["vendor"]))
-        for row in rows
-    ]
+    )
+    events: list[Event] = []
+    left = math.inf if size is None else size
+    for row in rows:
+        events.append(_read_event(row))
+        left -= events[-1].size
+        if left <= 0:
+            break
+    return events
+
+
+def _read_event(row: sqlite3.Row) -> Event:
+    data, vendor = row["data"], row["vendor"]
+    told = read_object(data), read_json(vendor)
+    return Event(row["seq"], row["time"], row["session"], row["kind"], *told, len(data) + len(vendor))
 
 
 def event_bounds(connection: sqlite3.Connection) -> tuple[int, int]:
