@@ -260,16 +260,26 @@ def _prepare(connection: sqlite3.Connection) -> str:
 
 def _check_readable(connection: sqlite3.Connection) -> None:
     """Sound pages may still hold what cannot be read; whatever a start needs has to be."""
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    missing = {"identity", "commands", "vendor_ids", "events", "deliveries"} - tables
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        _migrate(fresh, 0)
+        missing = _columns(fresh) - _columns(connection)
     if missing:
-        raise sqlite3.DatabaseError(f"no table {', '.join(sorted(missing))}")
+        raise sqlite3.DatabaseError(f"no column {', '.join(sorted(missing))}")
     marks = ", ".join("?" for _ in OPEN)
     try:
         for row in connection.execute(f"SELECT * FROM commands WHERE state IN ({marks})", OPEN):  # noqa: S608 - marks only
             read_row(row, {})
     except (JsonError, sqlite3.OperationalError) as error:
         raise sqlite3.DatabaseError(f"a command in it cannot be read: {error}") from None
+
+
+def _columns(connection: sqlite3.Connection) -> set[str]:
+    """Every column of every table, with its table's name."""
+    columns = (
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
+        " WHERE tables.type = 'table'"
+    )
+    return {f"{table}.{column}" for table, column in connection.execute(columns)}
 
 
 def _damaged(error: sqlite3.OperationalError) -> bool:

@@ -120,7 +120,14 @@ def damage_one_leaf(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [damage_header, damage_pages, damage_schema, damage_one_leaf])
+def damage_columns(path: Path) -> None:
+    """A sound file of somebody else's: whatever was read from it or written to it would fail."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE commands DROP COLUMN note")
+        db.commit()
+
+
+@pytest.mark.parametrize("damage", [damage_header, damage_pages, damage_schema, damage_one_leaf, damage_columns])
 def test_a_damaged_file_is_moved_aside_loudly_and_a_fresh_one_begun(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
