@@ -24,6 +24,9 @@ ROOM: Final = 2 * 2**30
 WHOLE: Final = (
     "ordernpay/vendors/order_n_pay/exchange.py",
     "ordernpay/vendors/order_n_pay/wire.py",
+    "ordernpay/vendors/ros/wire.py",
+    "ordernpay/vendors/tevalis/wire.py",
+    "ordernpay/vendors/doshii/wire.py",
     "ordernpay/rpc/jsonrpc.py",
     "ordernpay/journal/states.py",
 )

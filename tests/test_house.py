@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.__main__ import WHOLE
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ordernpay"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -148,6 +150,11 @@ def test_checks_are_as_strict_as_they_can_be() -> None:
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if not name.endswith("__main__")))
 def test_every_module_can_be_imported_alone(name: str) -> None:
     assert importlib.import_module(name).__name__ == name
+
+
+def test_each_vendors_wire_is_held_to_all_its_branches() -> None:
+    assert {str(path.relative_to(ROOT)) for path in PACKAGE.glob("vendors/*/wire.py")} <= set(WHOLE)
+    assert [name for name in WHOLE if not (ROOT / name).is_file()] == []  # coverage would not miss it
 
 
 def test_what_a_module_says_it_offers_is_there() -> None:
