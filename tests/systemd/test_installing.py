@@ -1,13 +1,28 @@
 """Installing, upgrading, going back and uninstalling: nothing is half done, and no command is forgotten."""
 
 import grp
+import os
 import pwd
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.systemd.machine import COMMAND, SERVICE, SOCKET, Ended, as_user, is_active, main_pid, run, systemctl
+from tests.systemd.machine import (
+    COMMAND,
+    ENVIRON,
+    SERVICE,
+    SOCKET,
+    Ended,
+    as_user,
+    is_active,
+    main_pid,
+    run,
+    systemctl,
+    until,
+)
 from tests.systemd.venue import (
     CONFIG,
     ETC,
@@ -23,6 +38,7 @@ from tests.systemd.venue import (
     order,
     release,
     uninstall,
+    wheels,
 )
 
 pytestmark = pytest.mark.box
@@ -107,9 +123,61 @@ def test_an_upgrade_keeps_the_release_before_and_no_other_and_a_rollback_goes_ba
     assert releases() == set(names[1:])
     run(str(INSTALL), "--rollback").done()
     assert (release(), releases()) == (names[1], set(names[1:]))
-    assert Path(f"/proc/{main_pid()}/cmdline").read_text().startswith(f"{RELEASES}/{names[1]}/")
+    assert runs(names[1])
     assert call("kiosk", "order.create", **order("upgrade")).json() == made
     assert (len(acts("upgrade")), Path("/run/ordernpay/ordernpay.sock").stat().st_ino) == (1, socket_before)
+
+
+def runs(name: str) -> bool:
+    """Whether the daemon's process is of a release."""
+    return Path(f"/proc/{main_pid()}/cmdline").read_text().startswith(f"{RELEASES}/{name}/")
+
+
+@pytest.fixture
+def cut_off(venue: Venue) -> tuple[str, str]:
+    """An upgrade that a power cut ended between the link and the restart: the release before and the new one."""
+    before = release()
+    held = Path("/usr/local/sbin/systemd-sysusers")  # called in between
+    held.write_text("#!/bin/sh\nexec sleep 600\n")
+    held.chmod(0o755)
+    words = [str(INSTALL), "--wheels", wheels(), "--upgrade"]
+    upgrade = subprocess.Popen(words, env=ENVIRON, cwd="/", stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        until(lambda: release() != before, 90)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.killpg(upgrade.pid, number)
+        with pytest.raises(subprocess.TimeoutExpired):  # a person or a lost connection does not end it there
+            upgrade.wait(1)
+    finally:
+        held.unlink()
+        os.killpg(upgrade.pid, signal.SIGKILL)
+        upgrade.wait()
+    fresh = release()
+    assert runs(before)
+    return before, fresh
+
+
+def test_a_switch_that_was_cut_off_is_made_again(cut_off: tuple[str, str]) -> None:
+    before, fresh = cut_off
+    assert f"the switch to release {fresh} was cut off; it is made again" in install().done().out
+    assert (release(), runs(fresh), releases()) == (fresh, True, {before, fresh})
+    assert "nothing to do" in install().done().out
+    run(str(INSTALL), "--rollback").done()
+    assert (release(), runs(before), releases()) == (before, True, {before, fresh})
+
+
+def test_one_can_go_back_from_a_switch_that_was_cut_off(cut_off: tuple[str, str]) -> None:
+    before, fresh = cut_off
+    run(str(INSTALL), "--rollback").done()
+    assert (release(), runs(before)) == (before, True)
+    assert fresh not in releases()
+    assert "nothing to do" in install().done().out
+
+
+def test_an_upgrade_after_a_switch_that_was_cut_off_keeps_the_release_that_ran(cut_off: tuple[str, str]) -> None:
+    before, _ = cut_off
+    assert f"before: {before}, which is kept" in install("--upgrade").done().out
+    assert releases() == {before, release()}
 
 
 def test_a_release_that_does_not_start_gives_way_to_the_one_before(venue: Venue, tmp_path: Path) -> None:
@@ -148,7 +216,9 @@ def test_a_release_that_refuses_the_configuration_is_not_switched_to(venue: Venu
 def test_packages_that_cannot_be_had_leave_nothing_behind(venue: Venue, tmp_path: Path) -> None:
     before = as_it_is()
     ended = run(str(INSTALL), "--upgrade", "--wheels", str(tmp_path), PIP_CONFIG_FILE="/dev/null")
-    refused_and_unchanged(ended, "the packages could not be installed; the reason stands above. Nothing was changed")
+    refused_and_unchanged(ended, "the packages could not be installed; the reason stands above. Nothing was changed\n")
+    ended = run(str(INSTALL), "--upgrade", PIP_CONFIG_FILE="/dev/null", PIP_NO_INDEX="1")
+    refused_and_unchanged(ended, "A machine without internet takes them from a folder: see --wheels")
     assert is_as_before(before)
 
 
@@ -174,7 +244,9 @@ def test_what_is_missing_is_named_with_what_to_do(venue: Venue, tmp_path: Path) 
     COMMAND_FILE.unlink()
     COMMAND_FILE.symlink_to("/opt/pipx/venvs/ordernpay/bin/ordernpay")
     for options in (["--upgrade"], ["--rollback"], []):
-        refused_and_unchanged(install(*options), f"{COMMAND_FILE} is there and not ours; move it away. Nothing was changed")
+        refused_and_unchanged(
+            install(*options), f"{COMMAND_FILE} is there and not ours; move it away. Nothing was changed"
+        )
         assert COMMAND_FILE.is_symlink()
     COMMAND_FILE.unlink()
     install().done()
