@@ -12,18 +12,13 @@ import attrs
 from attrs import field, frozen
 
 from ordernpay.conversion import CONVERTER, Fault, Faults, structure
+from ordernpay.credentials import credential
 from ordernpay.jsontext import JsonObject
 from ordernpay.rules import Seconds, Text, Whole, Wrong, shown
 
 DEFAULT_PATH: Final = Path("/etc/ordernpay/ordernpay.toml")
 DEFAULT_SOCKET: Final = Path("/run/ordernpay/ordernpay.sock")
 CONFIG_VARIABLE: Final = "ORDERNPAY_CONFIG"
-CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
-CREDENTIAL_PREFIXES: Final = ("", "ordernpay_", "ordernpay-encrypted_")
-"""What may stand before a credential's name: systemd puts the unit's `LoadCredential=` ID and a `_` before the names of
-the files that it takes from a directory."""
-CREDENTIALS_FOR_ROOT: Final = (Path("/etc/ordernpay/credentials"), Path("/run/credentials/ordernpay.service"))
-"""Where root finds them in a shell: as the next start of the service will have them, then as the running one has them."""
 _SESSION_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 Port = Annotated[int, Whole(0, 65_535)]
@@ -73,37 +68,18 @@ def _read_secret(value: object, _: object) -> Secret:
     if source == "env":
         text = os.environ.get(where, "")
     else:
-        path = Path(where) if source == "file" else _credential(where)
+        hint = (
+            "; systemd hands credentials over at a start, a new one needs a restart" if source == "credential" else ""
+        )
         try:
-            text = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            hint = (
-                "; systemd hands credentials over at a start, a new one needs a restart"
-                if source == "credential"
-                else ""
-            )
-            raise Wrong(f'{source} "{where}" cannot be read ({reason}){hint}') from None
+            text = (Path(where).read_text(encoding="utf-8") if source == "file" else credential(where)).strip()
+        except OSError as error:
+            raise Wrong(f'{source} "{where}" cannot be read ({error.strerror}){hint}') from None
+        except UnicodeDecodeError:
+            raise Wrong(f'{source} "{where}" cannot be read (not UTF-8){hint}') from None
     if not text:
         raise Wrong(f'{source} "{where}": expected a secret there, found nothing')
     return Secret(text)
-
-
-def _credential(name: str) -> Path:
-    """The file that systemd made of a credential; outside of systemd, what root can see of it."""
-    given = os.environ.get(CREDENTIALS_VARIABLE)
-    directories = CREDENTIALS_FOR_ROOT if given is None else (Path(given),)
-    places = [directory / f"{prefix}{name}" for directory in directories for prefix in CREDENTIAL_PREFIXES]
-    try:
-        found = next((place for place in places if place.exists()), None)
-    except PermissionError:
-        found = None
-    if found is None and given is None:
-        raise Wrong(
-            f'credential "{name}": ${CREDENTIALS_VARIABLE} is not set; expected a run under systemd, or as root with a '
-            f"file {places[0]}"
-        )
-    return found or places[0]
 
 
 CONVERTER.register_structure_hook(Secret, _read_secret)

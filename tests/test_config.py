@@ -226,13 +226,23 @@ def test_without_systemd_root_finds_the_credentials_where_the_unit_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    given, running = tmp_path / "given", tmp_path / "running"
-    monkeypatch.setattr("ordernpay.config.CREDENTIALS_FOR_ROOT", (given, running))
+    given, encrypted, running, creds = (tmp_path / name for name in ("given", "encrypted", "running", "systemd-creds"))
+    for name, value in {"GIVEN": given, "ENCRYPTED": encrypted, "RUNNING": running, "DECRYPT": str(creds)}.items():
+        monkeypatch.setattr(f"ordernpay.credentials.{name}", value)
     fault = refused(bar(auth_secret={"credential": "x"}))["sessions.bar.auth_secret"]
     assert fault.endswith(f"expected a run under systemd, or as root with a file {given / 'x'}")
     running.mkdir()
     (running / "ordernpay-encrypted_x").write_text("as the service runs")
     assert secret_of({"credential": "x"}).reveal() == "as the service runs"
+    encrypted.mkdir()
+    (encrypted / "x").write_text("hidden")
+    refusal = refused(bar(auth_secret={"credential": "x"}))["sessions.bar.auth_secret"]
+    assert f"{encrypted / 'x'} cannot be decrypted by this user here" in refusal
+    creds.write_text(
+        '#!/bin/sh\n[ "$1 $2 $4" = "decrypt --name=ordernpay-encrypted_x -" ] && sed s/^/no-longer-/ "$3"\n'
+    )
+    creds.chmod(0o700)
+    assert secret_of({"credential": "x"}).reveal() == "no-longer-hidden"
     given.mkdir()
     (given / "x").write_text("as it will start")
     assert secret_of({"credential": "x"}).reveal() == "as it will start"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.machine import SERVICE, as_user, cursor, journal, main_pid, run, systemctl, until
+from tests.systemd.machine import SERVICE, SOCKET, as_user, cursor, journal, main_pid, run, systemctl, until
 from tests.systemd.venue import CONFIG, CREDENTIALS, ETC, STATE, TILLS, Venue, call, order, release
 
 pytestmark = pytest.mark.box
@@ -115,6 +115,10 @@ def test_a_secret_can_lie_encrypted_on_the_disk(venue: Venue, encrypted: str) ->
     systemctl("restart", SERVICE).done()
     venue.wait_for_sessions()
     assert (RUNTIME / f"ordernpay-encrypted_{encrypted}").read_text() == secret
+    assert run("ordernpay", "check").done().out == f"{CONFIG}: ok\n"
+    # Also while nothing runs: an upgrade, or a new install over what an uninstall kept, goes by this check.
+    systemctl("stop", SOCKET, SERVICE).done()
+    assert not RUNTIME.exists()
     assert run("ordernpay", "check").done().out == f"{CONFIG}: ok\n"
 
 

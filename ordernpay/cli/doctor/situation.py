@@ -22,7 +22,8 @@ ELSEWHERE: Final = frozenset({"credential", "file", "env"})
 STAND_IN: Final = "not readable by this user"
 
 WHERE_ROOT_LOOKS: Final = (
-    "systemd hands them out from or to (/etc/ordernpay/credentials, /run/credentials/ordernpay.service)"
+    "systemd hands them out from or to (/etc/ordernpay/credentials, /etc/ordernpay/credentials.encrypted, "
+    "/run/credentials/ordernpay.service)"
 )
 HINT_FOR_ROOT: Final = (
     "a credential is a file of its name in /etc/ordernpay/credentials, and needs `systemctl restart ordernpay`; the log of "

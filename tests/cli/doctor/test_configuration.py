@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ordernpay import config as configuration
+from ordernpay import credentials
 from ordernpay.cli.doctor.findings import Finding
 from ordernpay.cli.doctor.situation import look_at_configuration, situation_of
 from tests.cli.doctor.conftest import Becoming
@@ -50,7 +50,7 @@ def test_a_credential_that_root_finds_in_its_place_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    monkeypatch.setattr(configuration, "CREDENTIALS_FOR_ROOT", (tmp_path,))
+    monkeypatch.setattr(credentials, "GIVEN", tmp_path)
     (tmp_path / "bar").write_text("a secret", encoding="utf-8")
     fine, read = look_at_configuration(situation(tmp_path, {"bar": WITH_SECRET}))
     assert (fine.verdict, read.verdict, read.subject) == ("ok", "ok", "credentials")
