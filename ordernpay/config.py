@@ -63,7 +63,7 @@ def _read_secret(value: object, _: object) -> Secret:
     if not isinstance(value, dict) or len(value) != 1:
         raise Wrong(f"expected {expected}")
     [(source, where)] = value.items()
-    if source not in {"credential", "file", "env"} or not isinstance(where, str) or not where:
+    if source not in {"credential", "file", "env"} or not isinstance(where, str) or not where or "\0" in where:
         raise Wrong(f"expected {expected}")
     if source == "env":
         text = os.environ.get(where, "")
@@ -235,7 +235,9 @@ def parse(path: Path) -> JsonObject:
         raise ConfigError(path, [Fault("", "expected UTF-8 text")]) from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(path, [Fault("", "expected TOML: nested too deeply")]) from None
+    except ValueError as error:  # not only tomllib's own: a number may be too long for Python
         raise ConfigError(path, [Fault("", f"expected TOML: {error}")]) from None
 
 

@@ -146,6 +146,7 @@ def test_the_example_of_the_contract_is_read(tmp_path: Path, monkeypatch: pytest
         (bar(auth_secret=""), "sessions.bar.auth_secret", "expected a secret: { credential ="),
         (bar(auth_secret={"vault": "x"}), "sessions.bar.auth_secret", "expected a secret: { credential ="),
         (bar(auth_secret={"env": 1}), "sessions.bar.auth_secret", "expected a secret: { credential ="),
+        (bar(auth_secret={"file": "\0"}), "sessions.bar.auth_secret", "expected a secret: { credential ="),
         (bar(auth_secret={"env": "A", "file": "b"}), "sessions.bar.auth_secret", "expected a secret:"),
         (bar(auth_secret={"env": "ONP_NOT_SET"}), "sessions.bar.auth_secret", 'env "ONP_NOT_SET": expected a secret'),
         (bar(auth_secret={"file": "/nowhere/x"}), "sessions.bar.auth_secret", "cannot be read (No such file"),
@@ -182,6 +183,8 @@ def test_all_faults_of_a_file_are_told_at_once() -> None:
         (b"\xff\xfe", "expected UTF-8 text"),
         (b"[rpc\n", "expected TOML: "),
         (b"a = 1\na = 2\n", "expected TOML: "),
+        (b"a = " + b"[" * 5_000, "expected TOML: nested too deeply"),
+        (b"a = " + b"9" * 5_000, "expected TOML: "),
     ],
 )
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: bytes | None, expected: str) -> None:
