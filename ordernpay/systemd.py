@@ -41,6 +41,7 @@ class Notifier:
         self._address = f"\0{address[1:]}" if address is not None and address.startswith("@") else address
         self.stuck: dict[str, str] = {}
         self._status = ""
+        self._owed: dict[str, str] = {}
         self._failing = False
 
     @classmethod
@@ -61,11 +62,11 @@ class Notifier:
         self._send(READY="1", STATUS=self._status)
 
     def status(self, text: str) -> None:
-        """How the daemon stands, for ``systemctl status``; sent only when it is news."""
+        """How the daemon stands, for ``systemctl status``; sent only when it is news, or when the last word was lost."""
         line = _line(text)
-        if line != self._status:
+        if line != self._status or self._owed:
             self._status = line
-            self._send(STATUS=line)
+            self._send(**(self._owed | {"STATUS": line}))
 
     def reloading(self) -> None:
         """A reload begins; `ready` ends it. The time tells systemd which signal is being answered."""
@@ -98,8 +99,12 @@ class Notifier:
             if not self._failing:
                 log.warning("systemd_not_told", reason=errno.errorcode.get(error.errno or 0, type(error).__name__))
             self._failing = True
+            # Without its READY=1 a daemon that serves is ended when the time for its start is over.
+            self._owed |= {name: value for name, value in fields.items() if name in {"READY", "STATUS"}}
         else:
             self._failing = False
+            if fields.keys() >= self._owed.keys():
+                self._owed.clear()
 
 
 Proof = Callable[[], Coroutine[Any, Any, str | None]]

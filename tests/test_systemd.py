@@ -88,6 +88,26 @@ def test_a_status_is_told_when_it_is_news_and_stays_one_line(systemd: Listener) 
     assert "\n" not in systemd.all_of("STATUS")[-1]
 
 
+def test_what_was_lost_is_told_again_with_the_next_status(systemd: Listener) -> None:
+    notifier = Notifier.from_environ(systemd.environ())
+    told = 0
+    with contextlib.suppress(BlockingIOError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        while True:  # systemd is busy: its queue is full
+            other.sendto(b"FILLED=1", systemd.address.replace("@", "\0"))
+            told += 1
+    notifier.ready("up")
+    notifier.alive()
+    assert len(systemd.all_of("FILLED")) == told
+    assert systemd.read()[told:] == []
+    for _ in range(3):
+        notifier.alive()
+        notifier.status("up")
+    assert [message for message in systemd.read()[told:] if "WATCHDOG" not in message] == [
+        {"READY": "1", "STATUS": "up"}
+    ]
+
+
 def test_a_reload_says_when_it_began(systemd: Listener) -> None:
     notifier = Notifier.from_environ(systemd.environ())
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000
