@@ -42,15 +42,15 @@ class _Program(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _write_nowhere()
+            write_nowhere()
             ctx.exit(0)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
         return result
 
 
-def _write_nowhere() -> None:
-    """What is still to be flushed when Python ends would fail again, and loudly."""
+def write_nowhere() -> None:
+    """Nobody reads on: what is still to be flushed when Python ends would fail again, and loudly."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

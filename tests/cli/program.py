@@ -49,6 +49,21 @@ async def ordernpay(*words: str, stdin: bytes = b"", **more: Any) -> Ended:
     return ended(process, out, err)
 
 
+async def unread(*words: str, **more: Any) -> Ended:
+    """`ordernpay WORDS…`, of whose output nobody reads a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ordernpay", *words), stdout=writing, stderr=asyncio.subprocess.PIPE, **more
+        )
+    finally:
+        os.close(writing)
+    with anyio.fail_after(60):
+        _, err = await process.communicate()
+    return ended(process, b"", err)
+
+
 async def interrupt(process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGINT) -> Ended:
     """Ctrl-C, and how it ended."""
     process.send_signal(number)

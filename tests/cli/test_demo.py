@@ -13,7 +13,7 @@ from ordernpay.cli import main
 from ordernpay.cli.demo.order_n_pay import OrderNPayStory, bar
 from ordernpay.cli.demo.telling import Story, Telling, expect
 from ordernpay.simulator.shop import CREATE_ORDER
-from tests.cli.program import interrupt, ordernpay, start
+from tests.cli.program import Ended, interrupt, ordernpay, start, unread
 from tests.support.wait import until
 
 demo_package = importlib.import_module("ordernpay.cli.demo")  # in its parent the name is the command's
@@ -116,3 +116,8 @@ def test_a_daemon_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert ended.exit_code == 1
     assert "the daemon did not start: it ended with exit status 78" in ended.output
     assert "sessions.bar.vendor: expected one of" in ended.output
+
+
+async def test_when_nobody_reads_on_it_ends_quietly_but_not_as_a_success(tmp_path: Path) -> None:
+    assert await unread("demo", env=in_directory(tmp_path)) == Ended(1, "", "")
+    assert of_a_story(tmp_path) == []

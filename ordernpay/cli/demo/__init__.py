@@ -12,6 +12,7 @@ import anyio
 import click
 from rich.console import Console
 
+from ordernpay.cli import write_nowhere
 from ordernpay.cli.demo.doshii import cafe
 from ordernpay.cli.demo.order_n_pay import bar, terrace
 from ordernpay.cli.demo.ros import courier
@@ -76,6 +77,9 @@ async def _perform(out: Console, place: Stage, stories: Sequence[Story]) -> int:
                 for story in stories:
                     out.print(f"\nSession {story.session}: {story.vendor}, {story.about}", style="bold cyan")
                     await _tell(story, Telling(client, out, story.session))
+    except BrokenPipeError:  # whoever read has enough; that all went through was not shown
+        write_nowhere()
+        return 1
     except TimeoutError:
         return _failed(out, place, f"it did not end within {MOST_SECONDS:.0f} seconds")
     except (StageFailed, StoryFailed, OrdernpayError) as error:
