@@ -20,7 +20,7 @@ from typing import Self
 import attrs
 
 BACKLOG = 128
-_PATH_BYTES = 107
+MOST_PATH_BYTES = 107
 _FIRST_INHERITED = 3
 _UCRED = struct.Struct("iII")
 
@@ -96,8 +96,8 @@ def listen_unix(path: str | os.PathLike[str], mode: int = 0o660, group: str | in
         SocketError: Anything else that stands in the way: the text says what.
     """
     place = Path(path)
-    if len(os.fsencode(place)) > _PATH_BYTES:
-        raise SocketError(f"{place}: the path of a Unix socket has at most {_PATH_BYTES} bytes")
+    if len(os.fsencode(place)) > MOST_PATH_BYTES:
+        raise SocketError(f"{place}: the path of a Unix socket has at most {MOST_PATH_BYTES} bytes")
     gid = _group_id(place, group)
     with ExitStack() as undo:
         lock = _take_lock(place)

@@ -121,3 +121,12 @@ def test_a_daemon_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -
 async def test_when_nobody_reads_on_it_ends_quietly_but_not_as_a_success(tmp_path: Path) -> None:
     assert await unread("demo", env=in_directory(tmp_path)) == Ended(1, "", "")
     assert of_a_story(tmp_path) == []
+
+
+async def test_a_long_temporary_directory_does_not_stop_it(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    ended = await ordernpay("demo", env=in_directory(deep))
+    assert ended.status == 0, ended.out
+    assert list(deep.iterdir()) == []
+    assert not Path(ended.out.split("local socket is ")[1].split("\n")[0].rstrip(".")).parent.exists()

@@ -17,10 +17,14 @@ from attrs import frozen
 
 from ordernpay.cli.tills import quoted
 from ordernpay.client import NoDaemon, connect
+from ordernpay.rpc.sockets import MOST_PATH_BYTES
 
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
 LOG_LINES: Final = 20
+PREFIX: Final = "ordernpay-demo-"
+NEAR_THE_ROOT: Final = "/tmp"  # noqa: S108 - a folder of our own is made in it
+"""Where it plays when $TMPDIR is so long that a socket there would have no address."""
 OF_THE_SERVICE_MANAGER: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC")
 
 
@@ -105,11 +109,14 @@ class Stage:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """A stage, whose directory is removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="ordernpay-demo-"))
+    place = Stage(Path(tempfile.mkdtemp(prefix=PREFIX)))
+    if len(os.fsencode(place.socket)) > MOST_PATH_BYTES:
+        place.directory.rmdir()
+        place = Stage(Path(tempfile.mkdtemp(prefix=PREFIX, dir=NEAR_THE_ROOT)))
     try:
-        yield Stage(directory)
+        yield place
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(place.directory, ignore_errors=True)
 
 
 def free_port() -> int:
