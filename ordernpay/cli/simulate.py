@@ -137,7 +137,7 @@ async def _open(stack: AsyncExitStack, till: AbstractAsyncContextManager[T]) -> 
         return await stack.enter_async_context(till)
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen: {error.strerror or error}. Choose another --host, --port or --control-port."
+            f"cannot listen: {error.strerror or error}. Choose another --host, --port, --control-port or --rest-port."
         ) from None
 
 
