@@ -22,7 +22,7 @@ from ordernpay.orders import (
     Prices,
     Reference,
 )
-from ordernpay.rules import FreeObject, Seconds, Text
+from ordernpay.rules import SHOWN, FreeObject, Seconds, Text
 
 Key = Annotated[str, Text(1, 128)]
 Timeout = Annotated[float, Seconds(0.1, 600)]
@@ -190,15 +190,17 @@ def read_params(method: str, params: JsonObject, options: type[Any] | None = Non
         Faults: with every fault of all.
     """
     kind = COMMANDS[method]
-    names = {attribute.name for attribute in attrs.fields(Common)}
-    faults: list[Fault] = []
+    shared, own_names = _names_of(Common), _names_of(kind.params)
+    known = ", ".join(own_names + shared)
+    unknown = sorted(params.keys() - {*own_names, *shared})
+    faults = [Fault(name[:SHOWN], f"unknown; known are {known}") for name in unknown]
     common, own = Common(), None
     try:
-        common = structure({name: value for name, value in params.items() if name in names}, Common)
+        common = structure({name: value for name, value in params.items() if name in shared}, Common)
     except Faults as error:
         faults += error.faults
     try:
-        own = structure({name: value for name, value in params.items() if name not in names}, kind.params)
+        own = structure({name: value for name, value in params.items() if name in own_names}, kind.params)
     except Faults as error:
         faults += error.faults
     faults += _across(own)
@@ -217,6 +219,10 @@ def _faults_of(given: JsonValue, options: type[Any] | None) -> list[Fault]:
     except Faults as error:
         return error.faults
     return []
+
+
+def _names_of(cls: type[Any]) -> list[str]:
+    return [attribute.name for attribute in attrs.fields(cls)]
 
 
 def restore(method: str, params: JsonObject) -> Any:
