@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-path, session, reference = sys.argv[1:]
+path, session, reference = sys.argv[1:] if len(sys.argv) == 4 else sys.exit(__doc__)
 
 
 def listen(method: str, params: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A kiosk in shell: places one order once, whatever happens. Needs socat and jq. Usage: kiosk.sh SOCKET SESSION REFERENCE
 set -euo pipefail
+[ $# -eq 3 ] || { echo 'Usage: kiosk.sh SOCKET SESSION REFERENCE' >&2 && exit 2; }
 socket=$1 session=$2 reference=$3
 
 # Calls a method and prints every message that comes, until the connection ends.

@@ -109,3 +109,13 @@ async def test_a_no_is_told_and_not_repeated(kiosk: tuple[str, ...], venue: Venu
     assert (process.returncode, out) == (1, b"")
     assert err.startswith(b"not placed: ")
     assert venue.shop.acts == []
+
+
+async def test_without_its_words_it_tells_which(kiosk: tuple[str, ...]) -> None:
+    process = await asyncio.create_subprocess_exec(*kiosk, stderr=asyncio.subprocess.PIPE)
+    with anyio.fail_after(60):
+        _, err = await process.communicate()
+    assert process.returncode != 0
+    assert b"Usage: kiosk." in err
+    assert b"SOCKET SESSION REFERENCE" in err
+    assert b"Traceback" not in err
