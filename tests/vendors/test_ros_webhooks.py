@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ordernpay.clock import SystemClock
 from ordernpay.config import Inbound
-from ordernpay.jsontext import dumps, loads
+from ordernpay.jsontext import dumps
 from ordernpay.outcomes import Outcome
 from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Report
+from ordernpay.vendors.reading import tolerant
 from ordernpay.vendors.ros import webhooks
 from ordernpay.vendors.ros.session import UNSIGNED, RosSession
 from tests.vendors.given import ORDER_ID, OUTLET, Journal, anything, command, objects, ros, webhook
@@ -118,9 +119,28 @@ def test_without_one_it_is_known_by_what_it_says(name: str | None) -> None:
     assert first.name == again.name != other.name
 
 
-@pytest.mark.parametrize("body", [b"", b"junk", b"[]", b"null", b'"x"', b"\xff", b'{"a":1,"a":2}', b'{"a":' * 100])
+@pytest.mark.parametrize("body", [b"", b"junk", b"[]", b"null", b'"x"', b"\xff", b'{"a":' * 100 + b"1" + b"}" * 100])
 def test_what_is_no_json_object_is_none(body: bytes) -> None:
     assert webhooks.read(body, "n-1") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "odd"),
+    [
+        (b"", b'"half an emoji \\ud83d"'),
+        (b"", b"NaN"),
+        (b"", b"1e400"),
+        (b"", b"9" * 500),
+        (b"", b'1,"odd":2'),
+        (b"\xef\xbb\xbf", b"1"),
+    ],
+)
+def test_an_oddity_costs_no_news(before: bytes, odd: bytes) -> None:
+    body = dumps(processed()).encode()
+    notification = webhooks.read(before + body[:-1] + b',"odd":' + odd + b"}", "n-1")
+    assert notification is not None
+    [report] = notification.reports
+    assert (report.kind, report.data["status"]) == ("order.updated", "accepted")
 
 
 # Processed orders
@@ -314,7 +334,7 @@ def test_any_object_is_told_without_a_fault(body: dict[str, Any], name: str | No
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
     notification = webhooks.read(body, None)
-    assert notification is None or isinstance(loads(body), dict)
+    assert notification is None or isinstance(tolerant(body), dict)
 
 
 # The door

@@ -12,10 +12,10 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from ordernpay.jsontext import JsonError, JsonObject, JsonValue, loads
+from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, ended, succeeded
 from ordernpay.vendors.protocol import Report, Settlement
-from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.reading import Reader, tolerant
 
 SIGNATURE: Final = "x-ros-signature"
 NOTIFICATION: Final = "x-ros-notificationid"
@@ -37,10 +37,10 @@ def signed(body: bytes, signature: str, secret: str) -> bool:
 
 
 def read(body: bytes, notification_id: str | None) -> Notification | None:
-    """What a webhook tells; None where it is no JSON object."""
+    """What a webhook tells; None where it is no JSON object. ROS gives up news that are refused, so no oddity is a reason."""
     try:
-        value = loads(body, max_depth=60)
-    except JsonError:
+        value = tolerant(body)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
@@ -67,8 +67,8 @@ def _objects(value: JsonValue, depth: int) -> Iterator[JsonObject]:
     """The objects of a notification, the outermost first; a body may be wrapped, even as text."""
     if isinstance(value, str) and value.lstrip().startswith("{") and depth:
         try:
-            value = loads(value, max_depth=60)
-        except JsonError:
+            value = tolerant(value)
+        except (ValueError, RecursionError):
             return
     if isinstance(value, dict) and depth:
         yield value
