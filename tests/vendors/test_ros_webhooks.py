@@ -171,12 +171,11 @@ def test_a_confirmed_order() -> None:
 
 
 def test_a_rejected_order() -> None:
-    missing = [{"productID": "1203", "productModifierID": None, "name": "Soup"}, "junk"]
-    changes = {"isConfirmed": False, "rejectionReason": "Kitchen closed", "outOfStockProducts": missing}
+    changes = {"isConfirmed": False, "rejectionReason": "Kitchen closed", "rejectionType": 0, "outOfStockProducts": []}
     report = one(processed(**changes))
     assert report.data["status"] == "rejected"
     assert report.data["reason"] == "Kitchen closed"
-    assert report.data["products"] == [{"product": "1203", "modifier": None, "name": "Soup"}]
+    assert report.data["products"] == []
     outcome = settled(**changes)
     assert outcome.failure is not None
     assert (outcome.state, outcome.failure.kind, outcome.failure.vendor_message) == (
@@ -185,6 +184,18 @@ def test_a_rejected_order() -> None:
         "Kitchen closed",
     )
     assert outcome.failure.message == "the outlet rejected the order: Kitchen closed"
+    assert (outcome.failure.vendor_code, outcome.failure.details) == (0, None)
+
+
+def test_an_order_that_was_rejected_since_something_ran_out() -> None:
+    missing = [{"productID": "1203", "productModifierID": None, "name": "Soup"}, "junk"]
+    changes = {"isConfirmed": False, "rejectionType": "OutOfStock", "outOfStockProducts": missing}
+    products = [{"product": "1203", "modifier": None, "name": "Soup"}]
+    assert one(processed(**changes)).data["products"] == products
+    outcome = settled(**changes)
+    assert outcome.failure is not None
+    assert (outcome.state, outcome.failure.kind) == ("rejected", "out_of_stock")
+    assert (outcome.failure.vendor_code, outcome.failure.details) == ("OutOfStock", {"products": products})
 
 
 def test_a_rejected_order_without_a_reason() -> None:

@@ -85,19 +85,24 @@ def _processed(order: Reader, vendor: JsonObject) -> Report:
         "reference": reference,
         "status": "accepted" if confirmed else "rejected",
         "reason": order.text("rejectionReason"),
-        "products": [
-            {
-                "product": product.text("productID"),
-                "modifier": product.text("productModifierID"),
-                "name": product.text("name"),
-            }
-            for product in order.objects("outOfStockProducts") or []
-        ],
+        "products": _missing(order),
     }
     if confirmed is None or reference is None:
         return Report("vendor.event", {"type": "processed"}, vendor)
     settlement = Settlement("provider_order_id", reference, lambda _: _settled(order), "remote_order_id")
     return Report("order.updated", data, order.raw, settlement)
+
+
+def _missing(order: Reader) -> list[JsonValue]:
+    """OutOfStockProduct[]: what the outlet had run out of."""
+    return [
+        {
+            "product": product.text("productID"),
+            "modifier": product.text("productModifierID"),
+            "name": product.text("name"),
+        }
+        for product in order.objects("outOfStockProducts") or []
+    ]
 
 
 def _settled(order: Reader) -> Outcome:
@@ -107,7 +112,16 @@ def _settled(order: Reader) -> Outcome:
     if not order.flag("isConfirmed"):
         said = order.text("rejectionReason")
         text = f"the outlet rejected the order: {said}" if said else "the outlet rejected the order"
-        failure = Failure("rejected", text, vendor_code="rejected", vendor_message=said, details=None)
+        missing = _missing(order)
+        details: JsonObject | None = {"products": missing} if missing else None
+        code = order.whole("rejectionType")
+        failure = Failure(
+            "out_of_stock" if missing else "rejected",
+            text,
+            vendor_code=order.text("rejectionType") if code is None else code,
+            vendor_message=said,
+            details=details,
+        )
         return evolve(ended(failure, order.raw), vendor_ids=ids)
     result: JsonObject = {"order": order_told(remote_id, reference, "accepted")}
     return succeeded(result, order.raw, **ids)
