@@ -39,7 +39,7 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 
 def told(body: Any, name: str | None = "n-1") -> list[Report]:
-    notification = webhooks.read(dumps(body).encode(), name)
+    notification = webhooks.read(dumps(body).encode(), name, OUTLET)
     assert notification is not None
     return notification.reports
 
@@ -104,7 +104,7 @@ def test_the_comparison_takes_the_same_time_for_any_signature(monkeypatch: pytes
 
 
 def test_a_delivery_is_known_by_its_notification_id() -> None:
-    first, second = (webhooks.read(body, "n-7") for body in (b"{}", b'{"a":1}'))
+    first, second = (webhooks.read(body, "n-7", OUTLET) for body in (b"{}", b'{"a":1}'))
     assert first is not None
     assert second is not None
     assert first.name == second.name == "ros:n-7"
@@ -112,7 +112,7 @@ def test_a_delivery_is_known_by_its_notification_id() -> None:
 
 @pytest.mark.parametrize("name", [None, ""])
 def test_without_one_it_is_known_by_what_it_says(name: str | None) -> None:
-    first, again, other = (webhooks.read(body, name) for body in (b"{}", b"{}", b"{ }"))
+    first, again, other = (webhooks.read(body, name, OUTLET) for body in (b"{}", b"{}", b"{ }"))
     assert first is not None
     assert again is not None
     assert other is not None
@@ -121,7 +121,7 @@ def test_without_one_it_is_known_by_what_it_says(name: str | None) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"junk", b"[]", b"null", b'"x"', b"\xff", b'{"a":' * 100 + b"1" + b"}" * 100])
 def test_what_is_no_json_object_is_none(body: bytes) -> None:
-    assert webhooks.read(body, "n-1") is None
+    assert webhooks.read(body, "n-1", OUTLET) is None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_is_no_json_object_is_none(body: bytes) -> None:
 )
 def test_an_oddity_costs_no_news(before: bytes, odd: bytes) -> None:
     body = dumps(processed()).encode()
-    notification = webhooks.read(before + body[:-1] + b',"odd":' + odd + b"}", "n-1")
+    notification = webhooks.read(before + body[:-1] + b',"odd":' + odd + b"}", "n-1", OUTLET)
     assert notification is not None
     [report] = notification.reports
     assert (report.kind, report.data["status"]) == ("order.updated", "accepted")
@@ -206,6 +206,22 @@ def test_a_rejected_order_without_a_reason() -> None:
 
 def test_a_confirmed_order_without_its_id() -> None:
     assert settled(remoteOrderID=None).vendor_ids == {}
+
+
+@pytest.mark.parametrize(
+    ("outlet", "ours"),
+    [
+        (OUTLET, True),
+        (OUTLET.upper(), True),
+        (None, True),
+        (webhooks.NO_GUID, True),
+        ("7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d03", False),
+    ],
+)
+def test_an_order_of_another_outlet_settles_nothing_of_ours(outlet: str | None, ours: bool) -> None:  # noqa: FBT001
+    report = one(processed(outletID=outlet))
+    assert report.kind == "order.updated"
+    assert (report.settlement is not None) is ours
 
 
 def test_each_order_of_a_batch_is_told() -> None:
@@ -331,7 +347,7 @@ def test_a_wrapper_deeper_than_any_is_an_event_of_the_vendor() -> None:
 
 @given(objects(*NAMES), st.sampled_from([None, "n-1"]))
 def test_any_object_is_told_without_a_fault(body: dict[str, Any], name: str | None) -> None:
-    notification = webhooks.read(dumps(body).encode(), name)
+    notification = webhooks.read(dumps(body).encode(), name, OUTLET)
     assert notification is not None
     for report in notification.reports:
         assert dumps({"data": report.data, "vendor": report.vendor})
@@ -344,7 +360,7 @@ def test_any_object_is_told_without_a_fault(body: dict[str, Any], name: str | No
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
-    notification = webhooks.read(body, None)
+    notification = webhooks.read(body, None, OUTLET)
     assert notification is None or isinstance(tolerant(body), dict)
 
 

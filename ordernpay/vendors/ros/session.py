@@ -235,7 +235,8 @@ class RosSession:
         signature = request.headers.get(webhooks.SIGNATURE, "")
         if secret is None or not webhooks.signed(request.body, signature, secret.reveal()):
             return None
-        notification = webhooks.read(request.body, request.headers.get(webhooks.NOTIFICATION))
+        name = request.headers.get(webhooks.NOTIFICATION)
+        notification = webhooks.read(request.body, name, self._config.outlet_id)
         if notification is None:
             return HttpAnswer(400, {"error": "expected a JSON object"})
         self._line.counters["webhooks"] += 1

@@ -20,6 +20,7 @@ from ordernpay.vendors.reading import Reader, tolerant
 SIGNATURE: Final = "x-ros-signature"
 NOTIFICATION: Final = "x-ros-notificationid"
 DEPTH: Final = 4
+NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @frozen
@@ -36,7 +37,7 @@ def signed(body: bytes, signature: str, secret: str) -> bool:
     return hmac.compare_digest(expected.encode(), signature.strip().lower().encode())
 
 
-def read(body: bytes, notification_id: str | None) -> Notification | None:
+def read(body: bytes, notification_id: str | None, outlet_id: str) -> Notification | None:
     """What a webhook tells; None where it is no JSON object. ROS gives up news that are refused, so no oddity is a reason."""
     try:
         value = tolerant(body)
@@ -45,15 +46,15 @@ def read(body: bytes, notification_id: str | None) -> Notification | None:
     if not isinstance(value, dict):
         return None
     name = notification_id or hashlib.sha256(body).hexdigest()
-    return Notification(f"ros:{name}", _reports(value))
+    return Notification(f"ros:{name}", _reports(value, outlet_id))
 
 
-def _reports(value: JsonObject) -> list[Report]:
+def _reports(value: JsonObject, outlet_id: str) -> list[Report]:
     for inner in _objects(value, DEPTH):
         reader = Reader(inner)
         orders = reader.objects("ProcessedOrders")
         if orders is not None:
-            return [_processed(order, value) for order in orders]
+            return [_processed(order, value, outlet_id) for order in orders]
         if reader.objects("StockLevels") is not None:
             return [_live_stock(reader, value)]
         if reader.text("RemoteOrderID") and reader.text("ProviderOrderID"):
@@ -76,8 +77,11 @@ def _objects(value: JsonValue, depth: int) -> Iterator[JsonObject]:
             yield from _objects(entry, depth - 1)
 
 
-def _processed(order: Reader, vendor: JsonObject) -> Report:
-    """ArchivedRemoteOrder: the outlet confirmed or rejected it. Settles an add whose answer was lost."""
+def _processed(order: Reader, vendor: JsonObject, outlet_id: str) -> Report:
+    """ArchivedRemoteOrder: an outlet confirmed or rejected it. Settles an add whose answer was lost.
+
+    Notifications come by organisation: an order of another of its outlets may have the reference of one of ours.
+    """
     confirmed = order.flag("isConfirmed")
     reference = order.text("providerOrderID")
     data: JsonObject = {
@@ -89,6 +93,8 @@ def _processed(order: Reader, vendor: JsonObject) -> Report:
     }
     if confirmed is None or reference is None:
         return Report("vendor.event", {"type": "processed"}, vendor)
+    if (order.text("outletID") or outlet_id).lower() not in {outlet_id.lower(), NO_GUID}:
+        return Report("order.updated", data, order.raw)
     settlement = Settlement("provider_order_id", reference, lambda _: _settled(order), "remote_order_id")
     return Report("order.updated", data, order.raw, settlement)
 
