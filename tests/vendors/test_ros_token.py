@@ -50,7 +50,7 @@ async def test_the_request_is_that_of_the_page() -> None:
     tokens, http, _ = desk(granted())
     await got(tokens)
     [(call, deadline)] = http.asked
-    assert deadline == 2_000.0
+    assert deadline == 1_010.0
     assert (call.method, call.url) == ("POST", "http://127.0.0.1:1/authorisation/token")
     assert call.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert parse_qs((call.body or b"").decode(), strict_parsing=True) == {
@@ -132,6 +132,30 @@ async def test_all_who_wait_share_one_request() -> None:
     found = await asyncio.gather(*waiting)
     assert len(http.asked) == 1
     assert len({id(token) for token in found}) == 1
+
+
+@pytest.mark.parametrize("result", [Answered(401), Answered(503), NoAnswer("reset"), NotSent("refused")])
+async def test_all_who_wait_share_a_failure_too_and_who_comes_later_asks_anew(result: Result) -> None:
+    http = Held()
+    http.results[:] = [result]
+    tokens = TokenDesk(ros(), http, HandClock())
+    waiting = [asyncio.create_task(tokens.get(2_000.0)) for _ in range(20)]
+    await until(lambda: http.asked)
+    http.go.set()
+    found = await asyncio.gather(*waiting)
+    assert len(http.asked) == 1
+    assert not any(isinstance(told, Token) for told in found)
+    assert len({id(told) for told in found}) == 1
+    await tokens.get(2_000.0)
+    assert len(http.asked) == 2
+
+
+async def test_a_request_for_a_token_that_is_lost_leaves_time_for_another() -> None:
+    tokens, http, clock = desk(granted(), granted())
+    await tokens.get(clock.now() + 4)
+    tokens.forget(tokens._token)
+    await tokens.get(clock.now() + 600)
+    assert [deadline - clock.now() for _, deadline in http.asked] == [4, 10]
 
 
 async def test_who_waits_for_another_gives_up_at_its_own_deadline() -> None:

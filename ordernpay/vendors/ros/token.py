@@ -20,6 +20,8 @@ from ordernpay.vendors.ros.settings import RosConfig
 from ordernpay.vendors.ros.wire import SCOPE
 
 SHORTEST_LIFE: Final = 1.0
+REQUEST_SECONDS: Final = 10.0
+"""How long one request for a token is waited for: one that was lost must not cost a command all its time."""
 
 
 @frozen
@@ -44,6 +46,8 @@ class TokenDesk:
         self._clock = clock
         self._lock = anyio.Lock()
         self._token: Token | None = None
+        self._ended = 0
+        self._failed: Outcome | NotSent | None = None
         self.refused: str | None = None
 
     def forget(self, token: Token | None) -> None:
@@ -53,13 +57,21 @@ class TokenDesk:
 
     async def get(self, deadline: float) -> Token | Outcome | NotSent:
         """A token that still lives, or why there is none."""
+        came = self._ended
         with anyio.move_on_after(max(0.0, deadline - self._clock.now())):
             async with self._lock:
                 token = self._token
                 if token is not None and token.ends > self._clock.now():
                     return token
-                result = await self._http.send(self._request(), deadline)
-                return self._read(result, hurried=self._clock.now() >= deadline)
+                if self._ended > came and self._failed is not None:
+                    return self._failed  # the request that this one waited for is as good as its own
+                result = await self._http.send(self._request(), min(deadline, self._clock.now() + REQUEST_SECONDS))
+                hurried = self._clock.now() >= deadline
+                found = self._read(result, hurried=hurried)
+                if not hurried:
+                    self._ended += 1
+                    self._failed = None if isinstance(found, Token) else found
+                return found
         return NotSent("no token until the timeout", hurried=True)
 
     def _request(self) -> Call:
