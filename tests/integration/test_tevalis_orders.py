@@ -289,6 +289,36 @@ async def test_nobody_waits_for_a_session_that_is_down_who_does_not_want_to(meth
         assert (await venue.ask(method, **given)).ok, "who waits finds out that it is there"
 
 
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("method", ["order.quote", "order.create"])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b"{}", None), (b"", None), (b'{"Message": "Terminal offline"}', "Terminal offline"), (b'{"UID": "%s"}', None)],
+)
+async def test_an_answer_that_is_no_calculation_prices_nothing_and_submits_nothing(
+    method: str, body: bytes, words: str | None, artifacts: Path
+) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        venue.simulator.faults.plan(
+            WebFault.STATUS, path=CALCULATE, status=200, body=body.replace(b"%s", NOBODY.encode())
+        )
+        told = await venue.ask(method, order=order("tevalis"))
+        assert (told.code, told.state, told.data["vendor_message"]) == (1008, "failed", words)
+        assert venue.simulator.server.count(SUBMIT) == 0
+
+
+async def test_an_order_keeps_the_calculated_uid_where_the_submission_tells_none(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        quoted = await venue.ask("order.quote", order=order("tevalis"))
+        venue.simulator.faults.plan(
+            WebFault.STATUS, path=SUBMIT, status=200, body=f'{{"UID": "{NOBODY}", "TotalGross": 4.5}}'.encode()
+        )
+        told = await venue.ask("order.create", quote_id=quoted.result["quote_id"])
+        assert told.order_id == quoted.result["quote_id"]
+
+
 async def test_a_quote_is_submitted_by_its_id_and_no_items_are_sent_again(artifacts: Path) -> None:
     async with rest.bench(artifacts, "tevalis") as venue:
         quoted = await venue.ask("order.quote", order=order("tevalis"))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from ordernpay.jsontext import dumps
@@ -60,6 +61,21 @@ def test_the_seeds_answer_is_read_whole() -> None:
 def test_an_answer_without_anything() -> None:
     told = order({})
     assert (told["lines"], told["adjustments"], told["total"], told["table"]) == ([], [], None, None)
+
+
+@pytest.mark.parametrize(
+    ("dto", "uid"),
+    [
+        ({"UID": "c1efca1b-3931-4329-8a73-4064c264935e"}, "c1efca1b-3931-4329-8a73-4064c264935e"),
+        ({"UID": "00000000-0000-0000-0000-000000000000"}, None),
+        ({"UID": ""}, None),
+        ({"UID": None}, None),
+        ({"UID": "x" * 129}, None),
+        ({}, None),
+    ],
+)
+def test_a_uid_that_was_never_set_is_nobodys(dto: Any, uid: str | None) -> None:
+    assert answers.uid(Reader(dto)) == uid
 
 
 def test_names_in_any_casing() -> None:

@@ -1,11 +1,28 @@
 """From Tevalis' one answer, CalculateOnlineOrderV2ResponseDto, to the contract's words. Pure."""
 
 from decimal import Decimal
+from typing import Final
 
 from ordernpay.conversion import unstructure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import OrderOut, OrderStatus
 from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.tries import MESSAGE_SHOWN
+
+LONGEST_UID: Final = 128
+"""Characters that a kiosk can give back as `order_id` or `quote_id`."""
+
+
+def uid(dto: Reader) -> str | None:
+    """The UID that an answer gives its order; a GUID that .NET has never set is all zeros, and nobody's."""
+    told = dto.text("UID")
+    return told if told and len(told) <= LONGEST_UID and told.strip("0-") else None
+
+
+def said(dto: Reader) -> str | None:
+    """What an answer that is no order says instead."""
+    words = dto.text("ErrorMsg") or dto.text("Message")
+    return words[:MESSAGE_SHOWN] if words else None
 
 
 def order(

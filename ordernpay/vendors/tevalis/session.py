@@ -109,7 +109,9 @@ class TevalisSession:
         if isinstance(calculated, Outcome):
             return calculated
         answer, dto = calculated
-        uid = dto.text("UID")
+        uid = answers.uid(dto)
+        if uid is None and dto.money("TotalGross") is None:
+            return _no_calculation(dto, answer)
         told = answers.order(dto, uid=uid, reference=plan.reference, status=None, owing=None)
         return succeeded({"order": told, "quote_id": uid, "adjusted": None, "valid_until": None}, answer.json())
 
@@ -128,9 +130,9 @@ class TevalisSession:
             if isinstance(calculated, Outcome):
                 return calculated
             answer, dto = calculated
-            uid, total = dto.text("UID"), dto.money("TotalGross")
+            uid, total = answers.uid(dto), dto.money("TotalGross")
             if uid is None:
-                return ended(Failure("vendor_unavailable", "tevalis calculated the order without a UID"), answer.json())
+                return _no_calculation(dto, answer)
             if plan.expected_total is not None and total != plan.expected_total:
                 return _other_total(plan.expected_total, total, answer)
             await attempt.remember(uid=uid, total="" if total is None else str(total), **_table_of(plan))
@@ -247,6 +249,12 @@ def _no_table() -> Outcome:
     return ended(Failure("unsupported", why, details={"supported": [*COMMANDS]}))
 
 
+def _no_calculation(dto: Reader, answer: Answered) -> Outcome:
+    said = answers.said(dto)
+    text = "tevalis calculated the order without a UID" + (f": {said}" if said else "")
+    return ended(Failure("vendor_unavailable", text, vendor_message=said), answer.json())
+
+
 def _other_total(expected: Decimal, total: Decimal | None, answer: Answered) -> Outcome:
     details: JsonObject = {"expected_total": str(expected), "total": None if total is None else str(total)}
     text = f"the POS comes to {total}, not to {expected}; nothing was submitted"
@@ -258,7 +266,7 @@ def _placed(answer: Answered, plan: Plan, uid: str, total: Decimal | None) -> Ou
     raw = answer.json()
     dto = Reader(raw if isinstance(raw, dict) else {})
     gross = dto.money("TotalGross") if dto.money("TotalGross") is not None else total
-    submitted = dto.text("UID") or uid
+    submitted = answers.uid(dto) or uid
     owing = None if gross is None else gross + plan.tips - (plan.tendered or wire.ZERO)
     status = "closed" if owing is not None and owing == 0 and plan.tendered is not None else "open"
     told = answers.order(
