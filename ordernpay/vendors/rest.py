@@ -232,7 +232,8 @@ def _telling(
     tell = late
 
     def on_late(answer: Answered) -> None:
-        if answer.readable if answer.ok else not (doubtful or rules.doubts(answer.status)):
+        done = answer.ok and rules.declined(answer) is None
+        if answer.readable if done else not (doubtful or rules.doubts(answer.status)):
             tell(answer)
 
     return on_late

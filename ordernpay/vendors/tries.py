@@ -30,9 +30,16 @@ REDIRECTED = frozenset({301, 302, 303})
 it has not been carried out. None of them is followed."""
 
 
+def _never(_: Answered) -> None:
+    """A vendor that says no by its status alone."""
+
+
 @frozen
 class Rules:
-    """How often and when a request is tried again; times in seconds."""
+    """How often and when a request is tried again; times in seconds.
+
+    `declined` is how an answer of 2xx ends a command in which the vendor says no, None where it does not.
+    """
 
     repeatable: bool
     changes: bool
@@ -40,6 +47,7 @@ class Rules:
     error_delays: tuple[float, ...] = ()
     ambiguous: frozenset[int] = frozenset()
     through: frozenset[int] = frozenset()
+    declined: Callable[[Answered], Outcome | None] = _never
 
     def doubts(self, status: int) -> bool:
         """Whether this status leaves open if the request was carried out."""
@@ -100,7 +108,8 @@ class Tries:
     def _answered(self, answer: Answered) -> Answered | Outcome | Again:
         status, rules = answer.status, self.rules
         if answer.ok or status in rules.through:
-            return answer
+            declined = rules.declined(answer)
+            return answer if declined is None else self.doubted(declined)
         outcome = self.doubted(refusal(answer))
         if status == 401 and self.can_renew:
             self.can_renew = False

@@ -289,6 +289,32 @@ async def test_nobody_waits_for_a_session_that_is_down_who_does_not_want_to(meth
         assert (await venue.ask(method, **given)).ok, "who waits finds out that it is there"
 
 
+NO = b'{"IsSuccess": false, "ErrorMsg": "Several bills are open on the table"}'
+
+
+@pytest.mark.parametrize("path", [CALCULATE, SUBMIT, CANCEL])
+async def test_a_200_that_says_no_is_no_success(path: str, artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        made = await venue.ask("order.create", order=order("tevalis"))
+        venue.simulator.faults.plan(WebFault.STATUS, path=path, status=200, body=NO)
+        told = await (
+            venue.ask("order.cancel", order_id=made.order_id, reason="x")
+            if path == CANCEL
+            else venue.ask("order.create", order=order("tevalis"))
+        )
+        assert (told.code, told.state) == (1001, "rejected")
+        assert told.data["vendor_message"] == "Several bills are open on the table"
+
+
+async def test_a_second_cancel_that_is_told_no_may_be_too_late(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        made = await venue.ask("order.create", order=order("tevalis"))
+        venue.simulator.faults.plan(WebFault.CUT_AFTER, path=CANCEL)
+        venue.simulator.faults.plan(WebFault.STATUS, path=CANCEL, status=200, body=NO)
+        told = await venue.ask("order.cancel", order_id=made.order_id, reason="x")
+        assert (told.code, told.state) == (1006, "unknown")
+
+
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 

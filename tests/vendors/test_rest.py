@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from ordernpay.clock import SystemClock
 from ordernpay.outcomes import Failure, Outcome, ended, succeeded
@@ -243,6 +244,14 @@ async def test_after_doubt_a_late_refusal_proves_nothing(doubt: str) -> None:
     assert told_late == []
     late(Answered(200, b"{}"))
     assert told_late == [Answered(200, b"{}")]
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+async def test_a_late_no_with_a_good_status_is_a_refusal_too(doubtful: bool) -> None:  # noqa: FBT001 - a case
+    rules = evolve(CHANGE, declined=lambda _: Outcome("rejected"))
+    late, told_late = await late_of(rules, Answered(400), sent_before=doubtful)
+    late(Answered(200, b"{}"))
+    assert told_late == ([] if doubtful else [Answered(200, b"{}")])
 
 
 def test_a_late_answer_ends_a_command_as_one_in_time() -> None:

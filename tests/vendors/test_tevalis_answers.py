@@ -78,6 +78,29 @@ def test_a_uid_that_was_never_set_is_nobodys(dto: Any, uid: str | None) -> None:
     assert answers.uid(Reader(dto)) == uid
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            b'{"IsSuccess": false, "ErrorMsg": "Several bills are open on the table"}',
+            "Several bills are open on the table",
+        ),
+        (b'{"isSuccess": false, "message": "no"}', "no"),
+        (b'{"IsSuccess": false}', None),
+    ],
+)
+def test_a_no_is_a_no_whatever_its_status(body: bytes, words: str | None) -> None:
+    outcome = answers.declined(Answered(200, body))
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert (outcome.state, outcome.failure.kind, outcome.failure.vendor_message) == ("rejected", "rejected", words)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<", b"{}", b'{"IsSuccess": true}', b'{"IsSuccess": null}'])
+def test_no_no_is_none(body: bytes) -> None:
+    assert answers.declined(Answered(200, body)) is None
+
+
 def test_names_in_any_casing() -> None:
     told = order({"totalgross": 5, "STANDARDORDERITEMS": [{"plu": "A", "modifiers": [{"modifiers": [{}]}]}]})
     assert told["total"] == "5.00"

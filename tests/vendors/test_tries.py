@@ -183,6 +183,16 @@ def test_success_is_the_answer_also_after_doubt(status: int) -> None:
     assert tries(ambiguous=True).after(answer) is answer
 
 
+def test_a_vendor_can_say_no_with_a_good_status() -> None:
+    no = ended(Failure("rejected", "sold out"))
+    says_no: dict[str, Any] = {"declined": lambda answer: no if answer.body == b"no" else None}
+    assert tries(**says_no).after(Answered(200, b"{}")) == Answered(200, b"{}")
+    assert tries(changes=False, **says_no).after(Answered(200, b"{}")) == Answered(200, b"{}")
+    says_no = {"declined": lambda _: no}
+    assert tries(**says_no).after(Answered(200, b"{}")) is no
+    assert end(tries(ambiguous=True, **says_no).after(Answered(200, b"{}")))[0] == "unknown"
+
+
 def test_a_status_that_is_let_through_is_the_answer() -> None:
     answer = Answered(409)
     assert tries(through=frozenset({409})).after(answer) is answer

@@ -6,6 +6,8 @@ from typing import Final
 from ordernpay.conversion import unstructure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import OrderOut, OrderStatus
+from ordernpay.outcomes import Failure, Outcome, ended
+from ordernpay.vendors.http import Answered
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.tries import MESSAGE_SHOWN
 
@@ -23,6 +25,16 @@ def said(dto: Reader) -> str | None:
     """What an answer that is no order says instead."""
     words = dto.text("ErrorMsg") or dto.text("Message")
     return words[:MESSAGE_SHOWN] if words else None
+
+
+def declined(answer: Answered) -> Outcome | None:
+    """How an answer ends a command that says `IsSuccess: false`, whatever its status; None where it does not."""
+    raw = answer.json()
+    dto = Reader(raw) if isinstance(raw, dict) else None
+    if dto is None or dto.flag("IsSuccess") is not False:
+        return None
+    words = said(dto)
+    return ended(Failure("rejected", f"tevalis said no: {words or 'and not why'}", vendor_message=words), raw)
 
 
 def order(

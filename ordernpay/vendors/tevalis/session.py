@@ -185,11 +185,12 @@ class TevalisSession:
             unavailable_seconds=self._config.unavailable_seconds,
             error_delays=self._config.error_delays if repeatable else (),
             ambiguous=NO_ANSWER_BEHIND if repeatable else MAY_HAVE_ACTED,
+            declined=answers.declined,
         )
 
     def _late(self, command: Command, told: Callable[[Answered], Outcome]) -> Callable[[Answered], None]:
         def late(answer: Answered) -> None:
-            news = Settlement("key", command.key, lambda _: ended_late(answer, told))
+            news = Settlement("key", command.key, lambda _: answers.declined(answer) or ended_late(answer, told))
             self._line.reporter.report(Report(settlement=news))
 
         return late
