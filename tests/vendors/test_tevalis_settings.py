@@ -82,3 +82,19 @@ def test_a_calls_options_go_over_the_sessions_own() -> None:
     assert (merged.tender_type_id, merged.merge, merged.origin) == (0, False, "own")
     assert (merged.expected_total, merged.table, merged.price_group_id) == (Decimal(9), 0, 3)
     assert (merged.macro_items, config.merged(Options(macro_items=())).macro_items) == (({"a": 1},), ())
+
+
+@pytest.mark.parametrize(
+    ("own", "called", "tender"),
+    [
+        ({"tender_type_id": 14}, {"tender_plu": "CARD"}, (None, "CARD")),
+        ({"tender_plu": "CASH"}, {"tender_type_id": 14}, (14, "CASH")),
+        ({"tender_type_id": 14, "tender_plu": "CASH"}, {"tender_plu": "CARD"}, (None, "CARD")),
+        ({"tender_type_id": 14}, {}, (14, None)),
+    ],
+)
+def test_a_calls_tender_goes_over_the_sessions_own_whichever_way_it_is_named(
+    own: dict[str, Any], called: dict[str, Any], tender: tuple[int | None, str | None]
+) -> None:
+    merged = tevalis(**own).merged(Options(**called))
+    assert (merged.tender_type_id, merged.tender_plu) == tender

@@ -96,6 +96,7 @@ class TevalisConfig(SessionConfig):
         given: dict[str, Any] = {
             attribute.name: getattr(options, attribute.name) for attribute in attrs.fields(Options)
         }
-        return Options(
-            **{name: value if value is not None else getattr(self, name, None) for name, value in given.items()}
-        )
+        merged = {name: value if value is not None else getattr(self, name, None) for name, value in given.items()}
+        if options.tender_plu is not None:  # another name of the same thing: the session's own must not outrank it
+            merged["tender_type_id"] = options.tender_type_id
+        return Options(**merged)
