@@ -180,6 +180,15 @@ async def test_a_round_for_an_order_made_here_finds_its_table(answers: SubmitAns
         assert venue.simulator.acts[-1].uid == third.order_id
 
 
+async def test_a_round_for_a_quote_that_was_placed_finds_its_table(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        quoted = await venue.ask("order.quote", order=order("tevalis", table="24"))
+        made = await venue.ask("order.create", quote_id=quoted.result["quote_id"])
+        told = await venue.ask("order.update", order_id=made.order_id, lines=[rest.line("tevalis")])
+        assert told.ok, told.body
+        assert [act.kind for act in venue.simulator.acts] == ["submit", "merge"]
+
+
 async def test_a_round_for_an_order_of_nobody_needs_its_table(artifacts: Path) -> None:
     async with rest.bench(artifacts, "tevalis") as venue:
         call = {"order_id": rest.UNKNOWN_GUID, "lines": [rest.line("tevalis")]}

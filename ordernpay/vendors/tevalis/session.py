@@ -278,7 +278,8 @@ def _placed(answer: Answered, plan: Plan, uid: str, total: Decimal | None) -> Ou
     result: JsonObject = {"order": told}
     if plan.tendered is not None and owing is not None and owing != 0:
         result["unbalanced"] = {"tendered": str(plan.tendered), "expected": str(owing + plan.tendered)}
-    return succeeded(result, raw, uid=submitted)
+    table = dto.whole("TableNumber")  # of a quote's order nothing else tells it, and a later round needs it
+    return succeeded(result, raw, uid=submitted, **({} if table is None else {"table": str(table)}))
 
 
 def _told(command: Command, answer: Answered) -> Outcome:
