@@ -160,11 +160,23 @@ def refusal(answer: Answered, details: JsonValue = None) -> Outcome:
 
 def _said(body: JsonValue) -> str | None:
     """What an error body says, wherever vendors put it."""
+    if isinstance(body, str):
+        return body[:MESSAGE_SHOWN] or None
     if not isinstance(body, dict):
         return None
     named: JsonObject = {name.lower(): value for name, value in body.items()}
-    for name in ("message", "error_description", "error", "errormsg", "errormessage", "title"):
-        value = named.get(name)
-        if isinstance(value, str) and value:
-            return value[:MESSAGE_SHOWN]
-    return None
+    texts = ("message", "error_description", "error", "errormsg", "errormessage", "title")
+    words = next((value for name in texts if isinstance(value := named.get(name), str) and value), None)
+    said = [words, *_details(named)] if words else _details(named)
+    return " ".join(said)[:MESSAGE_SHOWN] or None
+
+
+def _details(named: JsonObject) -> list[str]:
+    """What ASP.NET says beside a message that says nothing: which fields it did not like, or what broke."""
+    broke, fields = named.get("exceptionmessage"), named.get("modelstate")
+    details = [broke] if isinstance(broke, str) and broke else []
+    if isinstance(fields, dict):
+        for name, complaints in fields.items():
+            if isinstance(complaints, list):
+                details += [f"{name}: {complaint}" for complaint in complaints if isinstance(complaint, str)]
+    return details

@@ -279,7 +279,28 @@ def test_a_refusal_tells_the_vendors_words(name: str) -> None:
     assert outcome.vendor == {name: "Unknown item"}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"no"', b'{"message": ""}', b'{"message": {"a": 1}}'])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'"Table 24 is locked"', "Table 24 is locked"),
+        (
+            b'{"Message": "The request is invalid.", "ModelState": {"model.Covers": ["Must be null.", 1], "x": "y"}}',
+            "The request is invalid. model.Covers: Must be null.",
+        ),
+        (b'{"ModelState": {"model.PLU": ["Required."]}}', "model.PLU: Required."),
+        (
+            b'{"Message": "An error has occurred.", "ExceptionMessage": "Till offline", "StackTrace": "at Till.Send()"}',
+            "An error has occurred. Till offline",
+        ),
+    ],
+)
+def test_a_refusal_tells_what_is_behind_its_first_words(body: bytes, words: str) -> None:
+    outcome = refusal(Answered(400, body))
+    assert outcome.failure is not None
+    assert outcome.failure.vendor_message == words
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'""', b'{"message": ""}', b'{"message": {"a": 1}}'])
 def test_a_refusal_without_words_tells_its_status(body: bytes) -> None:
     outcome = refusal(Answered(404, body))
     assert outcome.failure is not None
