@@ -12,8 +12,9 @@ and nobody could tell whether it had read the request.
 """
 
 import contextlib
+import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import anyio
@@ -35,6 +36,8 @@ MOST_LATE: Final = 256
 another, since each holds a connection."""
 
 MOST_BYTES: Final = 16 * 1024 * 1024
+REDACTED: Final = b"[redacted]"
+SHORTEST_SECRET: Final = 8
 CONNECT_SECONDS: Final = 10.0
 TRUST_SECONDS: Final = 600.0
 
@@ -105,11 +108,21 @@ class _Flight:
 
 
 class Http:
-    """Requests of one session; `run` owns those that go on after their caller gave up."""
+    """Requests of one session; `run` owns those that go on after their caller gave up.
 
-    def __init__(self, clock: Clock, ca_file: str | None = None, *, most_bytes: int = MOST_BYTES) -> None:
+    Args:
+        clock: for deadlines.
+        ca_file: authorities to trust beside the system's.
+        secrets: that go out with requests; a refusal that repeats one is told without it.
+        most_bytes: of an answer.
+    """
+
+    def __init__(
+        self, clock: Clock, ca_file: str | None = None, *, secrets: Iterable[str] = (), most_bytes: int = MOST_BYTES
+    ) -> None:
         self._clock = clock
         self._ca_file = ca_file
+        self._secrets = _any_of(secrets)
         self._most_bytes = most_bytes
         self._tasks: anyio.abc.TaskGroup | None = None
         self._tls: tuple[ssl.SSLContext, float] | None = None
@@ -237,7 +250,16 @@ class Http:
             await response.aclose()
         if size > self._most_bytes and not refused:
             return NoAnswer(f"an answer of more than {self._most_bytes} bytes")
-        return Answered(response.status_code, b"".join(parts), {k.lower(): v for k, v in response.headers.items()})
+        body = b"".join(parts)
+        if refused and self._secrets is not None:
+            body = self._secrets.sub(REDACTED, body)
+        return Answered(response.status_code, body, {k.lower(): v for k, v in response.headers.items()})
+
+
+def _any_of(secrets: Iterable[str]) -> re.Pattern[bytes] | None:
+    """Finds secrets in a body; not those so short that they are part of other words."""
+    long = [re.escape(secret.encode()) for secret in secrets if len(secret) >= SHORTEST_SECRET]
+    return re.compile(b"|".join(long), re.IGNORECASE) if long else None
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:

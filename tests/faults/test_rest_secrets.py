@@ -48,7 +48,8 @@ async def test_no_secret_is_found_in_anything_that_a_daemon_has_written(artifact
         socket = config["rpc"]["socket"]
         ros.webhooks.url = rest.door(config, "/webhooks/ros/courier")
         for name, (vendor, simulator) in places.items():
-            echo = json.dumps({"message": "refused"}).encode()
+            own = {"ros": rest.ROS_SECRET, "tevalis": rest.TEVALIS_GUID, "doshii": rest.DOSHII_SECRET}
+            echo = json.dumps({"message": f"refused: {own[vendor]}"}).encode()
             for fault, more in (
                 *(("cut_after", {}), ("cut_before", {}), ("cut_during", {}), ("garbage", {}), ("silent", {})),
                 *(("status", {"status": status, "body": echo}) for status in (400, 401, 403, 500, 503)),

@@ -89,7 +89,7 @@ class DoshiiSession:
         self.commands = COMMANDS
         self._config = config
         self._clock = clock
-        self._http = Http(clock, config.ca_file)
+        self._http = Http(clock, config.ca_file, secrets=(config.client_secret.reveal(),))
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._inbox = Inbox(name, config, clock, publish, self._line, self._catch_up)
         self._missed = Missed(config, clock, self._read, publish, self._inbox, self._line.reporter)

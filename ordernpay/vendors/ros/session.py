@@ -73,7 +73,7 @@ class RosSession:
         self._config = config
         self._publish = publish
         self._clock = clock
-        self._http = Http(clock, config.ca_file)
+        self._http = Http(clock, config.ca_file, secrets=(config.client_secret.reveal(),))
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._tokens = TokenDesk(config, self._http, clock)
 

@@ -56,7 +56,7 @@ class TevalisSession:
         self.commands = COMMANDS
         self._config = config
         self._clock = clock
-        self._http = Http(clock, config.ca_file)
+        self._http = Http(clock, config.ca_file, secrets=(config.guid.reveal(), config.guid2.reveal()))
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
 
     # Commands
