@@ -101,6 +101,24 @@ def test_no_no_is_none(body: bytes) -> None:
     assert answers.declined(Answered(200, body)) is None
 
 
+@pytest.mark.parametrize(
+    ("told", "estimated_at"),
+    [
+        ("2024-11-21T06:36:24.3650088+00:00", "2024-11-21T06:36:24.3650088+00:00"),
+        ("2024-11-21T06:36:24Z", "2024-11-21T06:36:24Z"),
+        ("2024-11-21T06:36:24.3650088", "2024-11-21T06:36:24.3650088Z"),
+        ("2024-11-21T06:36:24+01:00", "2024-11-21T05:36:24.000Z"),
+        ("0001-01-01T00:00:00+01:00", None),
+        ("00:25:00", None),
+        ("", None),
+        (25, None),
+        (None, None),
+    ],
+)
+def test_an_estimate_is_a_time_in_utc_or_none(told: Any, estimated_at: str | None) -> None:
+    assert order({"EstimatedTimeUTC": told})["estimated_at"] == estimated_at
+
+
 def test_names_in_any_casing() -> None:
     told = order({"totalgross": 5, "STANDARDORDERITEMS": [{"plu": "A", "modifiers": [{"modifiers": [{}]}]}]})
     assert told["total"] == "5.00"

@@ -1,12 +1,15 @@
 """From Tevalis' one answer, CalculateOnlineOrderV2ResponseDto, to the contract's words. Pure."""
 
+import contextlib
 from decimal import Decimal
 from typing import Final
 
+from ordernpay.clock import utc
 from ordernpay.conversion import unstructure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import OrderOut, OrderStatus
 from ordernpay.outcomes import Failure, Outcome, ended
+from ordernpay.rules import Moment, Wrong
 from ordernpay.vendors.http import Answered
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.tries import MESSAGE_SHOWN
@@ -56,10 +59,19 @@ def order(
             *(_adjustment(entry, "DiscountID") for entry in dto.objects("ConfigurableDiscounts") or []),
         ],
         covers=dto.whole("Covers"),
-        estimated_at=dto.text("EstimatedTimeUTC"),
+        estimated_at=_moment(dto.text("EstimatedTimeUTC")),
     )
     written = unstructure(told)
     return written if isinstance(written, dict) else {}
+
+
+def _moment(told: str | None) -> str | None:
+    """A time in UTC, which is what one without an offset means by its name; null where it is no time of a day."""
+    for text in () if told is None else (told, f"{told}Z"):
+        with contextlib.suppress(Wrong, OverflowError):
+            moment = Moment().read(text)
+            return moment if moment.endswith(("Z", "+00:00")) else utc(moment)
+    return None
 
 
 def _line(item: Reader) -> JsonObject:
