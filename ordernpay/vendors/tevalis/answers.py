@@ -68,7 +68,7 @@ def order(
 def _moment(told: str | None) -> str | None:
     """A time in UTC, which is what one without an offset means by its name; null where it is no time of a day."""
     for text in () if told is None else (told, f"{told}Z"):
-        with contextlib.suppress(Wrong, OverflowError):
+        with contextlib.suppress(Wrong):
             moment = Moment().read(text)
             return moment if moment.endswith(("Z", "+00:00")) else utc(moment)
     return None
