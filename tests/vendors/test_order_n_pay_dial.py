@@ -314,6 +314,16 @@ async def test_any_other_status_is_worth_another_try(status: int) -> None:
             await open_link(config(one.port))
 
 
+@pytest.mark.parametrize("where", ["ws://127.0.0.1:{port}/", "wss://pos.example.net/", "/", "ws://[", ""])
+async def test_a_redirect_is_not_followed(where: str) -> None:
+    async with till() as elsewhere:
+        told = f"Location: {where.format(port=elsewhere.port)}\r\n"
+        async with till(status=302, headers=told) as one:
+            with pytest.raises(Unreachable, match="HTTP 302 instead of opening a websocket"):
+                await open_link(config(one.port))
+            assert (len(one.paths), elsewhere.paths) == (1, [])
+
+
 @pytest.mark.parametrize("raw", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
 async def test_what_is_no_websocket_server_is_worth_another_try(raw: bytes) -> None:
     async with till(raw=raw) as one:

@@ -30,6 +30,13 @@ class CredentialsRefused(Exception):
     """The POS does not accept who we say we are; tried again slowly."""
 
 
+class _Connect(connect):
+    """A redirect is an answer like any other: followed, it would lead past the configured address and its TLS."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
 class DialledLink:
     """A websocket that we opened, used once."""
 
@@ -112,7 +119,7 @@ async def open_link(config: OrderNPayConfig) -> DialledLink:
         try:
             if config.auth_secret is not None:
                 url = _with_token(url, config.token_parameter, await _token(config, tls))
-            connection = await connect(
+            connection = await _Connect(
                 url,
                 ssl=tls if secure else None,
                 compression=None,
