@@ -410,8 +410,10 @@ class Gateway:
     def publisher(self, session: str) -> Publish:
         """The callable by which a session reaches the journal."""
 
-        async def publish(reports: Sequence[Report], once: str | None = None) -> Published:
-            settled = await self.journal.publish(session, reports, once, self.clock.wall())
+        async def publish(
+            reports: Sequence[Report], once: str | None = None, within: float | None = None, of: str | None = None
+        ) -> Published:
+            settled = await self.journal.publish(session, reports, once, self.clock.wall(), within, of)
             if settled is None:
                 return Published(news=False, settled=0)
             for row in settled:

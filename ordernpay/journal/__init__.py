@@ -125,7 +125,13 @@ class Journal:
         return row
 
     async def publish(
-        self, session: str, news: Sequence[store.News], once: str | None, wall: float
+        self,
+        session: str,
+        news: Sequence[store.News],
+        once: str | None,
+        wall: float,
+        within: float | None = None,
+        of: str | None = None,
     ) -> list[Row] | None:
         """Write events down and settle the commands that they tell of, all or nothing.
 
@@ -134,11 +140,13 @@ class Journal:
             news: in order.
             once: a name for this delivery.
             wall: the time of it.
+            within: seconds for which its name is remembered; None for as long as deliveries are kept.
+            of: how names begin that this delivery makes forgotten.
 
         Returns:
             the commands that were settled; None where a delivery of this name was written before.
         """
-        published = await self._write(lambda db: store.publish(db, session, news, once, wall), _events_of)
+        published = await self._write(lambda db: store.publish(db, session, news, once, wall, within, of), _events_of)
         return None if published is None else published.settled
 
     async def prune(self, before: float, now: float) -> int:

@@ -26,6 +26,7 @@ from ordernpay.outcomes import Outcome, State, wordless
 
 MOST_PRUNED = 500
 _ABOVE_ALL = 2**63 - 1
+_LAST_CHARACTER = "\U0010ffff"
 
 
 def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
@@ -167,13 +168,20 @@ class Published:
 
 
 def publish(
-    connection: sqlite3.Connection, session: str, news: Sequence[News], once: str | None, wall: float
+    connection: sqlite3.Connection,
+    session: str,
+    news: Sequence[News],
+    once: str | None,
+    wall: float,
+    within: float | None = None,
+    of: str | None = None,
 ) -> Published | None:
     """Write news down, once for each name of a delivery; None where that was done before."""
-    if once is not None:
-        named = "INSERT INTO deliveries (session, name, time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-        if connection.execute(named, (session, once, wall)).rowcount == 0:
-            return None
+    if once is not None and not _is_first(connection, session, once, wall, within):
+        return None
+    if of is not None:
+        others = "DELETE FROM deliveries WHERE session = ? AND name <> ? AND name >= ? AND name < ?"
+        connection.execute(others, (session, once, of, of + _LAST_CHARACTER))
     published = Published([], [])
     for report in news:
         if report.kind is not None:
@@ -184,6 +192,16 @@ def publish(
                 published.settled.append(settled[0])
                 published.events.append(settled[1])
     return published
+
+
+def _is_first(connection: sqlite3.Connection, session: str, name: str, wall: float, within: float | None) -> bool:
+    """Note a delivery; whether there was none of its name, or none for so long."""
+    noted = connection.execute(
+        "INSERT INTO deliveries (session, name, time) VALUES (?, ?, ?) ON CONFLICT (session, name)"
+        " DO UPDATE SET time = excluded.time WHERE abs(excluded.time - deliveries.time) > ?",
+        (session, name, wall, math.inf if within is None else within),
+    )
+    return noted.rowcount > 0
 
 
 def settle_by_news(

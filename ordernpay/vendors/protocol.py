@@ -101,12 +101,17 @@ class Report:
 class Publish(Protocol):
     """How a session's news reach the journal: all of a call at once, durable when it returns."""
 
-    async def __call__(self, reports: Sequence[Report], once: str | None = None) -> "Published":
+    async def __call__(
+        self, reports: Sequence[Report], once: str | None = None, within: float | None = None, of: str | None = None
+    ) -> "Published":
         """Publish.
 
         Args:
             reports: what happened, in order.
             once: a name for this delivery; another one with the same name is a repeat, and nothing is done.
+            within: seconds after which the same name is that of another delivery; None where it never is.
+            of: how the names begin of all that is told of one thing, where only its latest state counts: what was told
+                before is then no repeat any more.
         """
         ...
 

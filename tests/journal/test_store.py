@@ -12,7 +12,7 @@ from ordernpay.journal.rows import Row, read_object
 from ordernpay.journal.schema import open_journal
 from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import Failure, Outcome, ended, succeeded, unknown
-from ordernpay.vendors.protocol import Settlement
+from ordernpay.vendors.protocol import Report, Settlement
 from tests.support.fakes import WALL, command, new_command
 
 
@@ -298,3 +298,22 @@ def test_a_late_no_to_an_earlier_try_does_not_end_the_one_under_way(db: sqlite3.
     assert (
         store.settle_by_news(db, "bar", Settlement("request_id", identity, lambda _: succeeded({})), WALL) is not None
     )
+
+
+TOLD = [Report("menu.updated", {})]
+
+
+@pytest.mark.parametrize(("later", "within", "news"), [(600, 600, False), (601, 600, True), (-601, 600, True)])
+def test_a_name_is_a_repeat_for_so_long(db: sqlite3.Connection, later: float, within: float, *, news: bool) -> None:
+    assert store.publish(db, "bar", TOLD, "a", WALL, within) is not None
+    assert store.publish(db, "other", TOLD, "a", WALL, within) is not None
+    assert (store.publish(db, "bar", TOLD, "a", WALL + later, within) is not None) == news
+    assert store.publish(db, "bar", TOLD, "a", WALL + later, within) is None
+    assert store.publish(db, "bar", TOLD, "a", WALL + 10 * later) is None
+
+
+def test_only_the_latest_that_is_told_of_a_thing_can_be_repeated(db: sqlite3.Connection) -> None:
+    names = ("soup:gone", "soup:gone", "soup:back", "soup:gone", "salad:gone", "soup:gone")
+    heard = [store.publish(db, "bar", TOLD, name, WALL, 600.0, name.partition(":")[0] + ":") for name in names]
+    assert [published is not None for published in heard] == [True, False, True, True, True, False]
+    assert len(store.events_after(db, 0, 10)) == 4

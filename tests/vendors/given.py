@@ -120,12 +120,23 @@ class Journal:
     names: list[str | None] = field(factory=list)
     full: bool = False
     settles: int = 0
+    clock: HandClock = field(factory=HandClock)
+    deliveries: dict[str, float] = field(factory=dict)
 
-    async def __call__(self, reports: Sequence[Report], once: str | None = None) -> Published:
+    async def __call__(
+        self, reports: Sequence[Report], once: str | None = None, within: float | None = None, of: str | None = None
+    ) -> Published:
         if self.full:
             raise OSError(28, "No space left on device")
-        if once is not None and once in self.names:
-            return Published(news=False, settled=0)
+        if once is not None:
+            before = self.deliveries.get(once)
+            if before is not None and (within is None or self.clock.wall() - before <= within):
+                return Published(news=False, settled=0)
+            self.deliveries[once] = self.clock.wall()
+        if of is not None:
+            self.deliveries = {
+                name: at for name, at in self.deliveries.items() if name == once or name[: len(of)] != of
+            }
         self.names.append(once)
         self.reports += reports
         return Published(news=True, settled=self.settles)

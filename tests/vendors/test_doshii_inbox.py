@@ -30,6 +30,7 @@ async def nothing() -> None:
 
 def opened(journal: Journal, clock: Any = None, **config: Any) -> Inbox:
     ticking = clock or SystemClock()
+    journal.clock = clock or journal.clock
     line = RestLine("cafe", "doshii", Script(), journal, ticking)
     return Inbox("cafe", doshii(**(SECRETS | config)), ticking, journal, line, nothing)
 
@@ -187,13 +188,63 @@ async def test_a_twin_after_that_is_another_event(start: float) -> None:
     assert len(journal.reports) == 2
 
 
-async def test_a_repeat_after_a_restart_is_the_same() -> None:
+@pytest.mark.parametrize("start", [0.0, 30.0, SAME_WITHIN - 1])
+async def test_a_repeat_after_a_restart_is_the_same(start: float) -> None:
     journal, clock = Journal(), HandClock()
-    clock.time -= clock.time % SAME_WITHIN
+    clock.time += start - clock.time % SAME_WITHIN
     await told(opened(journal, clock), EVENT)
     clock.time += 60
     assert status(await told(opened(journal, clock), EVENT)) == 200
     assert len(journal.reports) == 1
+
+
+async def test_a_quote_ends_once_however_late_its_event_comes_again() -> None:
+    journal, clock = Journal(), HandClock()
+    for data in (COMPLETE, REJECTED):
+        await told(opened(journal, clock), {"event": "order_preprocess", "data": data})
+        clock.time += 86_400
+        assert status(await told(opened(journal, clock), {"event": "order_preprocess", "data": data})) == 200
+    assert len(journal.reports) == 2
+
+
+GONE: dict[str, Any] = {"posId": "soup", "type": "products", "action": "updated", "availability": "unavailable"}
+BACK: dict[str, Any] = GONE | {"availability": "available"}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "then"),
+    [
+        ("menu_updated", GONE, BACK),
+        (
+            "app_store_status_updated",
+            {"locationId": "Qm7Zt1", "busyUntil": None},
+            {"locationId": "Qm7Zt1", "busyUntil": "x"},
+        ),
+        ("location_subscription", {"id": "Qm7Zt1", "status": "subscribed"}, {"id": "Qm7Zt1", "status": "unsubscribed"}),
+    ],
+)
+async def test_what_goes_back_to_a_state_that_it_was_in_is_told_each_time(name: str, first: Any, then: Any) -> None:
+    journal = Journal()
+    for data in (first, first, then, first, first, then, then, first):
+        await told(opened(journal), {"event": name, "data": data})
+        await opened(journal)._from_socket(name, data, None)
+    assert [report.vendor for report in journal.reports] == [
+        {"event": name, "data": data} for data in (first, then, first, then, first)
+    ]
+
+
+async def test_what_is_told_of_another_product_makes_no_repeat_news() -> None:
+    journal = Journal()
+    for data in (GONE, GONE | {"posId": "salad"}, GONE):
+        await told(opened(journal), {"event": "menu_updated", "data": data})
+    assert len(journal.reports) == 2
+
+
+async def test_an_order_does_not_go_back_to_a_state_that_a_late_repeat_tells() -> None:
+    journal = Journal()
+    for state in ("accepted", "complete", "accepted"):
+        await told(opened(journal), {"event": "order_updated", "data": {"id": "1", "status": state}})
+    assert [report.data["status"] for report in journal.reports] == ["accepted", "closed"]
 
 
 async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +253,7 @@ async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     for number in range(50):
         await box._from_socket("order_preprocess", {"id": str(number), "status": "complete"}, None)
         await box._from_socket("order_updated", {"id": str(number), "status": "accepted"}, None)
-    assert (len(box._seen), list(box._quotes), list(box._told)) == (30, ["47", "48", "49"], ["47", "48", "49"])
+    assert (list(box._quotes), list(box._told)) == (["47", "48", "49"], ["47", "48", "49"])
 
 
 # The socket's own

@@ -409,10 +409,10 @@ async def test_reports_wait_in_order_until_they_are_durable(monkeypatch: pytest.
     reporter = Reporter("cafe", journal, lambda report, _: done.append(report.kind))
     refused = asyncio.Event()
 
-    async def publish(reports: Sequence[Report], once: str | None = None) -> Any:
+    async def publish(reports: Sequence[Report], *_: Any, **__: Any) -> Any:
         if journal.full:
             refused.set()
-        return await journal(reports, once)
+        return await journal(reports)
 
     reporter._publish = publish
     for name in "abc":
@@ -439,12 +439,12 @@ async def test_a_report_given_up_while_it_is_published_takes_no_other_with_it() 
     reporter = Reporter("cafe", Journal(), lambda *_: None)
     kept: list[str | None] = []
 
-    async def publish(reports: Sequence[Report], once: str | None = None) -> Any:
+    async def publish(reports: Sequence[Report], *_: Any, **__: Any) -> Any:
         kept.extend(report.kind for report in reports)
         if len(kept) == 1:
             reporter._reports.clear()
             reporter.report(Report("next"))
-        return await Journal()(reports, once)
+        return await Journal()(reports)
 
     reporter._publish = publish
     reporter.report(Report("first"))

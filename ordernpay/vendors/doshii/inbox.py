@@ -32,7 +32,13 @@ SAME_WITHIN: Final = 600.0
 """Seconds within which an event with the same content is the same event; Doshii gives deliveries no name."""
 QUOTES_KEPT: Final = 1_000
 PAUSE: Final = 1.0
+PREPROCESS: Final = "order_preprocess"
+ENDS: Final = frozenset({"complete", "rejected"})
 ORDER_EVENTS: Final = frozenset({"order_created", "order_updated"})
+MOVES_ON: Final = ORDER_EVENTS | {PREPROCESS, "transaction_created", "transaction_updated"}
+"""Events of what never goes back to a state that it was in: one that was told before is a repeat, late as it may come."""
+SUBJECT: Final = ("id", "orderId", "locationId", "posId", "type", "itemUri")
+"""What tells whose state any other event tells: a product goes, comes back and goes again within minutes."""
 OPEN: Final = frozenset({"pending", "accepted"})
 
 
@@ -55,7 +61,6 @@ class Inbox:
         self._line = line
         self._quotes: OrderedDict[str, tuple[JsonObject, JsonValue]] = OrderedDict()
         self._news = anyio.Event()
-        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._told: OrderedDict[str, str] = OrderedDict()
         self._feed = Feed(name, config, clock, self._from_socket, catch_up, self._socket_changed, line.http.seen)
         if config.socket_url is not None:
@@ -95,7 +100,7 @@ class Inbox:
     def _keep_quote(self, name: str, data: JsonObject, raw: JsonValue) -> None:
         reader = Reader(data)
         quote_id = reader.text("id")
-        if name != "order_preprocess" or quote_id is None or answers.status(reader) not in {"complete", "rejected"}:
+        if name != PREPROCESS or quote_id is None or answers.status(reader) not in ENDS:
             return
         self._quotes[quote_id] = (data, raw)
         while len(self._quotes) > QUOTES_KEPT:
@@ -108,23 +113,18 @@ class Inbox:
     async def _take(self, name: str, data: JsonObject, raw: JsonValue) -> Published:
         """Publish an event, unless its twin was; raises `OSError` while the journal cannot be written."""
         reader = Reader(data)
-        published = await self._publish([answers.event(name, reader, raw)], self._name_of(name, data))
+        content = _digest(name, data)
+        if name in MOVES_ON:
+            within = None if name == PREPROCESS and answers.status(reader) in ENDS else SAME_WITHIN
+            how: tuple[str, float | None, str | None] = f"doshii:{content}", within, None
+        else:
+            of = f"doshii:{_digest(name, {key: data.get(key) for key in SUBJECT})}:"
+            how = of + content, SAME_WITHIN, of
+        published = await self._publish([answers.event(name, reader, raw)], *how)
         self._keep_quote(name, data, raw)
         if name in ORDER_EVENTS:
             self._note(reader)
         return published
-
-    def _name_of(self, name: str, data: JsonObject) -> str:
-        """The same name for the same content within a while, however it came."""
-        digest = hashlib.sha256(f"{name}\0{dumps(data, sort_keys=True)}".encode()).hexdigest()
-        wall = self._clock.wall()
-        first, period = self._seen.get(digest, (None, 0))
-        if first is None or wall - first > SAME_WITHIN:
-            period = int(wall // SAME_WITHIN)
-            self._seen[digest] = wall, period
-            while len(self._seen) > 10 * QUOTES_KEPT:
-                self._seen.popitem(last=False)
-        return f"doshii:{digest}:{period}"
 
     def _note(self, order: Reader) -> None:
         identity, status = order.text("id"), order.text("status")
@@ -213,3 +213,8 @@ class Inbox:
             pair = f"{key.reveal()}:{token.reveal()}".encode()
             expected = f"Basic {base64.b64encode(pair).decode()}"
         return hmac.compare_digest(header.encode(), expected.encode())
+
+
+def _digest(name: str, data: JsonObject) -> str:
+    """The same for the same content, however it came."""
+    return hashlib.sha256(f"{name}\0{dumps(data, sort_keys=True)}".encode()).hexdigest()

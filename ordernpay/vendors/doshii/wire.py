@@ -17,7 +17,8 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | a webhook's verification is a parameter `verify`, answered as JSON                | –                |
 | 5xx to a change may have acted, 501 and 503 have not: it is looked up             | –                |
 | `createdAt` is when it was made: what is older than a command was not made by it  | –                |
-| an event by socket and by webhook within ten minutes is one, if its content is    | –                |
+| the same content within ten minutes, by socket or webhook, is one event; but what | –                |
+| goes back to what it was, a product or a pause, is told each time                 |                  |
 """
 
 import base64
