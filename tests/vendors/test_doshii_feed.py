@@ -298,6 +298,7 @@ async def test_whatever_answers_instead_of_a_socket_the_feed_goes_on(said: bytes
     ears = Ears()
     async with peer(handle) as vendor, serving(feed(ears, url(vendor)).run):
         await until(lambda: len(ears.lost()) >= 2)
+        assert vendor.connections <= len(ears.lost()) + 1, "no redirect was followed"
     assert ears.ups == 0
     assert (ears.lost()[0] or "").startswith(("no socket", "the socket was refused"))
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import anyio
 import structlog
 from attrs import frozen
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from ordernpay import __version__
@@ -27,6 +27,7 @@ from ordernpay.vendors.protocol import SessionState
 from ordernpay.vendors.pulse import Pulse
 from ordernpay.vendors.reading import tolerant
 from ordernpay.vendors.reporter import Signal
+from ordernpay.vendors.websocket import Connect
 
 UNAUTHORISED: Final = frozenset({401, 403})
 POLICY_VIOLATION: Final = 1008
@@ -147,7 +148,7 @@ class Feed:
             query["deviceId"] = config.device_id
         joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
         tls = trust(config.ca_file) if parts.scheme == "wss" else None
-        connection = await connect(
+        connection = await Connect(
             urlunsplit(parts._replace(path=parts.path or "/", query=joined)),
             ssl=tls,
             compression=None,

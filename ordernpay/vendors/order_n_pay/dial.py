@@ -6,7 +6,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import anyio
 import httpx
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ordernpay.certificates import Certificate, of_peer
@@ -16,6 +16,7 @@ from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import LinkClosed
 from ordernpay.vendors.reading import Reader, tolerant
+from ordernpay.vendors.websocket import Connect
 
 REFUSED_STATUSES: Final = frozenset({401, 403})
 POLICY_VIOLATION: Final = 1008
@@ -28,13 +29,6 @@ class Unreachable(Exception):
 
 class CredentialsRefused(Exception):
     """The POS does not accept who we say we are; tried again slowly."""
-
-
-class _Connect(connect):
-    """A redirect is an answer like any other: followed, it would lead past the configured address and its TLS."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        return exc
 
 
 class DialledLink:
@@ -119,7 +113,7 @@ async def open_link(config: OrderNPayConfig) -> DialledLink:
         try:
             if config.auth_secret is not None:
                 url = _with_token(url, config.token_parameter, await _token(config, tls))
-            connection = await _Connect(
+            connection = await Connect(
                 url,
                 ssl=tls if secure else None,
                 compression=None,
