@@ -20,7 +20,7 @@ import anyio.lowlevel
 import structlog
 from attrs import evolve
 
-from ordernpay import crash, refusals
+from ordernpay import crash, patience, refusals
 from ordernpay.attempts import Answer, JournaledAttempt, ReadAttempt, Running, Stopwatch
 from ordernpay.clock import Clock
 from ordernpay.commands import Command, Common, new_id, read_params
@@ -36,9 +36,6 @@ GRACE: Final = 0.25
 
 LEAST: Final = 0.1
 """Seconds below which nobody may wait for an outcome."""
-
-JOURNAL_RETRY: Final = 0.5
-"""Seconds between tries to write an outcome that the journal could not take."""
 
 log = structlog.get_logger(__name__)
 
@@ -259,13 +256,13 @@ class Gateway:
                 if self.sessions.get(session.name) is session:  # else a reload was faster than the disk
                     outcome = await self._perform(session, row, command, prepared, running)
                 while outcome is None:  # its session was closed by a reload, or news have settled it
-                    row = await self._newest(row)
+                    row = await patience.newest(self.journal, row)
                     ready = self._ready(row, command)
                     outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
                 running.watch.answered()
                 crash.point("answered")
                 with running.watch.writing():
-                    running.outcome = await self._settle(row.command_id, outcome)
+                    running.outcome = await patience.settle(self.journal, self.clock, row.command_id, outcome)
             crash.point("settled")
             self.counts.ended(command, running.outcome, running.watch.stages(), row.command_id)
         finally:
@@ -297,29 +294,6 @@ class Gateway:
             if running.session is closed:
                 running.leave()
 
-    async def _settle(self, command_id: str, outcome: Outcome) -> Outcome:
-        """Make an outcome durable, however long the journal takes; the outcome that stands then."""
-        while True:
-            try:
-                try:
-                    return (await self.journal.settle(command_id, outcome, self.clock.wall())).outcome()
-                except InvalidTransition:
-                    found = await self.journal.get(command_id)  # news settled it meanwhile
-                    return found.outcome() if found else outcome
-            except JournalUnavailable as error:
-                log.error("outcome_delayed", command_id=command_id, reason=str(error))
-                await anyio.sleep(JOURNAL_RETRY)
-
-    async def _newest(self, row: Row) -> Row:
-        """The row once all is written that was asked for before, however long the journal takes."""
-        while True:
-            try:
-                await self.journal.turn()
-                return await self.journal.get(row.command_id) or row
-            except JournalUnavailable as error:
-                log.error("command_delayed", command_id=row.command_id, reason=str(error))
-                await anyio.sleep(JOURNAL_RETRY)
-
     def _resume(self, row: Row) -> None:
         ready, watch = self._ready(row), Stopwatch(self.clock)
         if isinstance(ready, Outcome):
@@ -332,7 +306,7 @@ class Gateway:
         """End what cannot go on; until that is durable a repeat of its key joins it, and nothing is sent."""
         try:
             with running.watch.writing():
-                running.outcome = await self._settle(row.command_id, outcome)
+                running.outcome = await patience.settle(self.journal, self.clock, row.command_id, outcome)
             self.counts.ended(row, running.outcome, running.watch.stages(), row.command_id)
         finally:
             del self._running[row.command_id]

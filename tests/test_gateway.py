@@ -13,6 +13,7 @@ import pytest
 from attrs import define, field
 
 from ordernpay import gateway as module
+from ordernpay import patience
 from ordernpay.attempts import Answer
 from ordernpay.commands import Command
 from ordernpay.conversion import Fault, Faults
@@ -570,7 +571,7 @@ async def test_what_cannot_be_remembered_after_sending_is_unknown(
 async def test_an_outcome_is_told_only_once_it_is_durable_however_long_that_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "JOURNAL_RETRY", 0.01)
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
     async with bench(tmp_path) as it:
         settle = Broken(it.journal.settle)
         monkeypatch.setattr(it.journal, "settle", settle)
@@ -585,7 +586,7 @@ async def test_an_outcome_is_told_only_once_it_is_durable_however_long_that_take
 async def test_an_outcome_that_news_made_stale_is_told_once_the_journal_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "JOURNAL_RETRY", 0.01)
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
     gate = Gate(no_answer)
     async with bench(tmp_path, script=gate) as it:
         call = it.start()
@@ -850,15 +851,27 @@ async def test_a_vendor_that_cannot_tell_duplicates_gets_nothing_twice(tmp_path:
         assert (await it.state(), it.session.performed) == ("unknown", [])
 
 
-@pytest.mark.parametrize(("state", "whole", "ends"), [("sent", True, "unknown"), ("accepted", False, "failed")])
+@pytest.mark.parametrize(
+    ("state", "whole", "ends", "performed"),
+    [
+        ("sent", True, "unknown", []),
+        (
+            "accepted",
+            False,
+            "succeeded",
+            [("k", False)],
+        ),  # it had no effect: the repeat brings the secret and tries afresh
+    ],
+)
 async def test_a_repeat_of_what_cannot_go_on_sends_nothing_while_its_end_waits_for_the_disk(
     tmp_path: Path,
     state: str,
     whole: bool,  # noqa: FBT001
     ends: str,
+    performed: list[tuple[str, bool]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "JOURNAL_RETRY", 0.01)
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
     await left(tmp_path, state, whole=whole)
     async with bench(tmp_path, repeats=False) as it:
         settle = Broken(it.journal.settle)
@@ -866,10 +879,10 @@ async def test_a_repeat_of_what_cannot_go_on_sends_nothing_while_its_end_waits_f
         assert await it.gateway.recover() == 1
         call = it.start()
         await until(lambda: settle.tries > 3)
-        assert (call.done(), it.gateway.in_flight) == (False, 1)
+        assert (call.done(), it.gateway.in_flight, it.session.performed) == (False, 1, [])
         settle.broken = False
         assert (await call).state == ends
-        assert (await it.state(), it.session.performed, it.gateway.in_flight) == (ends, [], 0)
+        assert (await it.state(), it.session.performed, it.gateway.in_flight) == (ends, performed, 0)
 
 
 async def test_what_ends_at_the_start_is_logged_and_counted_like_any_other(tmp_path: Path) -> None:

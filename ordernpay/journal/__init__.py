@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ordernpay.journal import store
+from ordernpay.journal.pruning import prune
 from ordernpay.journal.rows import Event, Figures, NewCommand, Row, Unknown, Unsettled
 from ordernpay.journal.schema import JournalInUse, JournalTooNew, JournalUnavailable, connect_reader, lock
 from ordernpay.journal.states import InvalidTransition
@@ -151,7 +152,7 @@ class Journal:
 
     async def prune(self, before: float, now: float) -> int:
         """Forget what is settled and old by the wall clock of now; how much. To be called again until it says 0."""
-        return await self._write(lambda db: store.prune(db, before, now))
+        return await self._write(lambda db: prune(db, before, now))
 
     # Reads
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from ordernpay.journal import store
+from ordernpay.journal import pruning, store
+from ordernpay.journal.pruning import prune
 from ordernpay.journal.rows import Row, read_object
 from ordernpay.journal.schema import open_journal
 from ordernpay.jsontext import JsonObject
@@ -191,7 +192,7 @@ def test_old_and_settled_is_forgotten_and_unknown_is_not(db: sqlite3.Connection)
         settled(db, succeeded({}), WALL + 10).command_id,
         accepted(db).command_id,
     ]
-    while store.prune(db, WALL + 5, WALL + 20):
+    while prune(db, WALL + 5, WALL + 20):
         pass
     assert [store.get(db, command_id) for command_id in old] == [None, None, None]
     assert all(store.get(db, command_id) for command_id in kept)
@@ -202,10 +203,10 @@ def test_old_and_settled_is_forgotten_and_unknown_is_not(db: sqlite3.Connection)
 def test_pruning_goes_some_at_a_time_and_numbers_of_events_never_come_again(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "MOST_PRUNED", 2)
+    monkeypatch.setattr(pruning, "MOST", 2)
     for _ in range(5):
         store.add_event(db, "bar", "session.up", {}, None, WALL)
-    assert [store.prune(db, WALL + 1, WALL + 1) for _ in range(4)] == [2, 2, 1, 0]
+    assert [prune(db, WALL + 1, WALL + 1) for _ in range(4)] == [2, 2, 1, 0]
     assert store.event_bounds(db) == (6, 5)
     assert store.add_event(db, "bar", "session.up", {}, None, WALL).seq == 6
     assert store.event_bounds(db) == (6, 6)
@@ -215,7 +216,7 @@ def test_a_wall_clock_that_was_wrong_leaves_no_hole_among_the_events_that_are_ke
     year, day = 365 * 86_400.0, 86_400.0
 
     def kept(at: float) -> list[int]:
-        while store.prune(db, at - 30 * day, at):
+        while prune(db, at - 30 * day, at):
             pass
         return [event.seq for event in store.events_after(db, 0, 99)]
 
@@ -231,10 +232,10 @@ def test_a_key_is_not_forgotten_for_a_wall_clock_that_was_behind(db: sqlite3.Con
     settled(db, succeeded({}), WALL)
     behind = settled(db, succeeded({}), WALL - 1_000)
     db.execute("UPDATE commands SET accepted_at = settled_at")
-    while store.prune(db, WALL - 500, WALL + 10):
+    while prune(db, WALL - 500, WALL + 10):
         pass
     assert store.get(db, behind.command_id) is not None
-    while store.prune(db, WALL + 500, WALL + 1_010):
+    while prune(db, WALL + 500, WALL + 1_010):
         pass
     assert store.figures(db).states == {}
 
