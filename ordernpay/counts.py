@@ -32,11 +32,19 @@ class Counts:
     @contextlib.contextmanager
     def flying(self, session: str) -> Iterator[None]:
         """One more in flight on a session, for as long as it is entered."""
-        self.in_flight[session] = self.in_flight.get(session, 0) + 1
+        self.took_off(session)
         try:
             yield
         finally:
-            self.in_flight[session] -= 1
+            self.landed(session)
+
+    def took_off(self, session: str) -> None:
+        """One more in flight on a session, until it has landed."""
+        self.in_flight[session] = self.in_flight.get(session, 0) + 1
+
+    def landed(self, session: str) -> None:
+        """One less in flight on a session."""
+        self.in_flight[session] -= 1
 
     def ended(self, command: Command | Row, outcome: Outcome, stages: Mapping[str, float], command_id: str) -> None:
         """Count an outcome and what each stage took, in seconds, and write the one line that a command has in the log."""

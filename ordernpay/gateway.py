@@ -240,6 +240,7 @@ class Gateway:
     def _start(self, session: Session, row: Row, command: Command, prepared: Prepared, watch: Stopwatch) -> Running:
         running = self._running[row.command_id] = Running(watch)
         self._spawn(self._execute, session, row, command, prepared, running)
+        self.counts.took_off(session.name)  # here, not in its task, or there were room for one too many
         return running
 
     def _spawn(self, work: Callable[..., object], *args: object) -> None:
@@ -251,21 +252,21 @@ class Gateway:
         self, session: Session, row: Row, command: Command, prepared: Prepared, running: Running
     ) -> None:
         try:
-            with self.counts.flying(session.name):
-                outcome = None
-                if self.sessions.get(session.name) is session:  # else a reload was faster than the disk
-                    outcome = await self._perform(session, row, command, prepared, running)
-                while outcome is None:  # its session was closed by a reload, or news have settled it
-                    row = await patience.newest(self.journal, row)
-                    ready = self._ready(row, command)
-                    outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
-                running.watch.answered()
-                crash.point("answered")
-                with running.watch.writing():
-                    running.outcome = await patience.settle(self.journal, self.clock, row.command_id, outcome)
+            outcome = None
+            if self.sessions.get(session.name) is session:  # else a reload was faster than the disk
+                outcome = await self._perform(session, row, command, prepared, running)
+            while outcome is None:  # its session was closed by a reload, or news have settled it
+                row = await patience.newest(self.journal, row)
+                ready = self._ready(row, command)
+                outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
+            running.watch.answered()
+            crash.point("answered")
+            with running.watch.writing():
+                running.outcome = await patience.settle(self.journal, self.clock, row.command_id, outcome)
             crash.point("settled")
             self.counts.ended(command, running.outcome, running.watch.stages(), row.command_id)
         finally:
+            self.counts.landed(session.name)
             del self._running[row.command_id]
             running.done.set()
 

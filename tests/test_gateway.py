@@ -510,6 +510,24 @@ async def test_a_session_takes_only_so_many_commands_at_once(tmp_path: Path) -> 
         assert [row.idempotency_key for row in await it.journal.list_commands(None, None, None, 9)] == ["b", "a"]
 
 
+async def test_no_moment_of_a_commands_way_leaves_room_for_one_too_many(tmp_path: Path) -> None:
+    gate, accepted = Gate(), []
+    async with bench(tmp_path, script=gate) as it:
+        it.gateway.limits["bar"] = 5
+
+        async def eager(name: str) -> None:
+            for number in range(100):
+                with contextlib.suppress(Refused):
+                    accepted.append(await it.call(idempotency_key=f"{name}-{number}", wait=False))
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(eager(name) for name in "abcdefgh"))
+        await until(lambda: len(it.session.performed) == len(accepted))
+        assert (len(accepted), it.gateway.counts.in_flight) == (5, {"bar": 5})
+        gate.open.set()
+        await until(lambda: it.gateway.counts.in_flight == {"bar": 0})
+
+
 # A journal that cannot be written
 
 
