@@ -213,6 +213,8 @@ class Gateway:
 
     async def _again(self, session: Session, row: Row, command: Command, prepared: Prepared) -> Row:
         """What a repeated key does to its first command; raises `InvalidTransition` where that has moved on."""
+        if row.command_id in self._running:
+            return row  # news were faster than the try that is under way: no other one begins before that has ended
         deadline_at = self.clock.wall() + command.timeout
         if row.state == "failed":
             fresh = prepared.vendor_ids
@@ -374,7 +376,7 @@ class Gateway:
         if row.state != "unknown":
             raise Refused(refusals.not_unknown(row.state), command_id=row.command_id, state=row.state)
         try:
-            row = await self.journal.settle(row.command_id, outcome, self.clock.wall(), note)
+            row = await self.journal.resolve(row.command_id, outcome, self.clock.wall(), note)
         except InvalidTransition as error:
             raise Refused(refusals.not_unknown(error.was), command_id=row.command_id, state=error.was) from None
         log.info("command_resolved", command_id=row.command_id, session=row.session, state=row.state)

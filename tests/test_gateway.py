@@ -970,6 +970,36 @@ async def test_a_retry_of_what_was_settled_meanwhile_is_refused(tmp_path: Path) 
         assert (await raises(it.gateway.resolve(row, succeeded({}), "note"))).state == "succeeded"
 
 
+@pytest.mark.parametrize("verdict", [succeeded({}), Outcome("failed", failure=Failure("vendor_unavailable", "seen"))])
+async def test_a_verdict_on_a_command_that_is_being_sent_again_is_refused(tmp_path: Path, verdict: Outcome) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        await it.call()
+        seen = await it.row()
+        it.session.script = gate = Gate()
+        again = it.start()
+        await gate.entered.wait()
+        error = await raises(it.gateway.resolve(seen, verdict, "asha: seen at the till"))
+        assert (error.failure.code, error.state) == (-32602, "sent")
+        assert (await raises(it.gateway.retry(seen, 5.0))).state == "sent"
+        gate.open.set()
+        assert ((await again).state, (await it.row()).note) == ("succeeded", None)
+
+
+async def test_a_repeat_joins_no_try_that_news_have_overtaken(tmp_path: Path) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        first = it.start()
+        await gate.entered.wait()
+        await it.journal.mark_sent((await it.row()).command_id, it.clock.wall())
+        assert await settle_late(it, ended(Failure("vendor_unavailable", "it could not act")))
+        assert (await it.call()).state == "failed"
+        gate.then = no_answer
+        gate.open.set()
+        assert (await first).state == "failed"
+        it.session.script = None
+        assert (await it.call()).state == "succeeded"
+
+
 async def test_a_retry_that_cannot_be_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path, script=no_answer, whole=False) as it:
         await it.call()

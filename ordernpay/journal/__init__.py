@@ -5,6 +5,7 @@ waits for a flush and a full disk does not stop reading.
 """
 
 import asyncio
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -120,9 +121,14 @@ class Journal:
         """
         return await self._write(lambda db: store.reopen(db, command_id, to, seconds, deadline_at, vendor_ids))
 
-    async def settle(self, command_id: str, outcome: Outcome, wall: float, note: str | None = None) -> Row:
+    async def settle(self, command_id: str, outcome: Outcome, wall: float) -> Row:
         """Write an outcome and its event; raises `InvalidTransition` where the command is settled otherwise."""
-        row, _ = await self._write(lambda db: store.settle(db, command_id, outcome, wall, note), _event_of)
+        row, _ = await self._write(lambda db: store.settle(db, command_id, outcome, wall), _event_of)
+        return row
+
+    async def resolve(self, command_id: str, verdict: Outcome, wall: float, note: str) -> Row:
+        """Write a person's verdict and its event; raises `InvalidTransition` where the command is not unknown."""
+        row, _ = await self._write(lambda db: store.resolve(db, command_id, verdict, wall, note), _event_of)
         return row
 
     async def publish(
@@ -180,7 +186,7 @@ class Journal:
         limit: int,
         sessions: Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
-        size: int | None = None,
+        size: float = math.inf,
     ) -> list[Event]:
         """Kept events above a number, in order: so many at most, and no more once their texts have come to this size."""
         return await self._read(lambda db: store.events_after(db, seq, limit, sessions, kinds, size))

@@ -20,7 +20,7 @@ from ordernpay.journal.rows import (
     read_object,
     read_row,
 )
-from ordernpay.journal.states import OPEN, check
+from ordernpay.journal.states import OPEN, InvalidTransition, check
 from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.outcomes import Outcome, State, wordless
 
@@ -82,6 +82,7 @@ def reopen(
     vendor_ids: dict[str, str] | None = None,
 ) -> Row:
     """Give a settled command another try: `failed` to `accepted`, `unknown` to `sent`."""
+    _must_be(connection, command_id, "failed" if to == "accepted" else "unknown", to)
     _move(connection, command_id, to)
     if vendor_ids is not None:
         connection.execute("DELETE FROM vendor_ids WHERE command_id = ?", (command_id,))
@@ -116,6 +117,14 @@ def settle(
         "error": row.error,
     }
     return row, add_event(connection, row.session, "command.settled", data, outcome.vendor, wall)
+
+
+def resolve(
+    connection: sqlite3.Connection, command_id: str, verdict: Outcome, wall: float, note: str
+) -> tuple[Row, Event]:
+    """Write a person's verdict down: of a command that is `unknown`, and not of one that is being sent again."""
+    _must_be(connection, command_id, "unknown", verdict.state)
+    return settle(connection, command_id, verdict, wall, note)
 
 
 def add_event(
@@ -283,7 +292,7 @@ def events_after(
     limit: int,
     sessions: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
-    size: int | None = None,
+    size: float = math.inf,
 ) -> list[Event]:
     """Kept events above a number, in order: so many at most, and no more once their texts have come to this size."""
     by_session, session_values = _filter("session", sessions)
@@ -293,11 +302,10 @@ def events_after(
         (seq, *session_values, *kind_values, limit),
     )
     events: list[Event] = []
-    left = math.inf if size is None else size
     for row in rows:
         events.append(_read_event(row))
-        left -= events[-1].size
-        if left <= 0:
+        size -= events[-1].size
+        if size <= 0:
             break
     return events
 
@@ -343,6 +351,13 @@ def _move(connection: sqlite3.Connection, command_id: str, to: State) -> None:
     was = _must(connection, command_id).state
     check(command_id, was, to)
     connection.execute("UPDATE commands SET state = ? WHERE command_id = ?", (to, command_id))
+
+
+def _must_be(connection: sqlite3.Connection, command_id: str, expected: State, to: State) -> None:
+    """Refuse a change that would be allowed, but from another state than the one that was seen when it was asked for."""
+    was = _must(connection, command_id).state
+    if was != expected:
+        raise InvalidTransition(command_id, was, to)
 
 
 def _must(connection: sqlite3.Connection, command_id: str) -> Row:
