@@ -1,6 +1,7 @@
 """ROS' bearer token: kept until shortly before its end, asked for once by all who wait, and good where it says."""
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ async def test_ros_is_where_each_token_says_whatever_the_slash(artifacts: Path) 
             ros.server.heard.clear()
             assert (await venue.ask("order.create", order=rest.order("ros"))).ok
             assert ros.server.heard[-1].path == f"/{place}/remoteorders/add"
+
+
+async def test_ros_that_has_moved_is_found_before_the_token_ends(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "ros") as venue:
+        ros = venue.simulator
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            ros.authority.svc = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+            ros.authority.revoke()
+            told = await venue.ask("order.create", order=rest.order("ros"), timeout=0.5)
+            assert told.state == "failed", told.body
+            ros.authority.svc = None
+            assert (await venue.ask("order.create", order=rest.order("ros"), timeout=20)).ok
+        assert len(ros.orders) == 1
 
 
 async def test_a_token_for_an_unsafe_place_is_not_used(artifacts: Path) -> None:

@@ -211,6 +211,8 @@ class RosSession:
         if isinstance(answer, Answered):
             self._line.change("up")
         elif answer.failure is not None:
+            if answer.failure.kind == "session_unavailable":
+                self._tokens.doubt()
             refused = answer.failure.kind == "unauthorised"
             self._line.change("refused" if refused else "down", answer.failure.message)
 

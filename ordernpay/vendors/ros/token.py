@@ -55,6 +55,10 @@ class TokenDesk:
         if self._token is token:
             self._token = None
 
+    def doubt(self) -> None:
+        """ROS is not to be reached where the token says: ask anew, since its address may have changed."""
+        self._token = None
+
     async def get(self, deadline: float) -> Token | Outcome | NotSent:
         """A token that still lives, or why there is none."""
         came = self._ended
