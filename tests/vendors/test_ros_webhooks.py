@@ -204,6 +204,15 @@ def test_a_rejected_order_without_a_reason() -> None:
     assert outcome.failure.message == "the outlet rejected the order"
 
 
+def test_the_id_of_an_order_is_the_same_in_either_case_of_its_letters() -> None:
+    shouted = settled(remoteOrderID=ORDER_ID.upper())
+    assert shouted.vendor_ids == settled().vendor_ids
+    assert shouted.result is not None
+    order = shouted.result["order"]
+    assert isinstance(order, dict)
+    assert order["id"] == ORDER_ID.upper()
+
+
 def test_a_confirmed_order_without_its_id() -> None:
     assert settled(remoteOrderID=None).vendor_ids == {}
 

@@ -186,7 +186,7 @@ class RosSession:
                 total = sum((wire.line_total(line) for line in order.lines), wire.ZERO)
                 total += sum((entry.amount for entry in order.adjustments), wire.ZERO)
                 told = webhooks.order_told(remote_id, order.reference, "submitted", format(total, "f"))
-                return succeeded({"order": told}, raw, **({"remote_order_id": remote_id} if remote_id else {}))
+                return succeeded({"order": told}, raw, **webhooks.known_as(remote_id))
             case CancelOrder():
                 cancellation = reader.text("remoteOrderCancellationID") or (raw if isinstance(raw, str) else None)
                 return succeeded({"order": None, "cancellation_id": cancellation}, raw)

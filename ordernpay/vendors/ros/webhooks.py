@@ -114,7 +114,7 @@ def _missing(order: Reader) -> list[JsonValue]:
 def _settled(order: Reader) -> Outcome:
     """An add was carried out, since the outlet has processed it; whether it was taken or not is the order's status."""
     remote_id, reference = order.text("remoteOrderID"), order.text("providerOrderID")
-    ids = {"remote_order_id": remote_id} if remote_id else {}
+    ids = known_as(remote_id)
     if not order.flag("isConfirmed"):
         said = order.text("rejectionReason")
         text = f"the outlet rejected the order: {said}" if said else "the outlet rejected the order"
@@ -131,6 +131,11 @@ def _settled(order: Reader) -> Outcome:
         return evolve(ended(failure, order.raw), vendor_ids=ids)
     result: JsonObject = {"order": order_told(remote_id, reference, "accepted")}
     return succeeded(result, order.raw, **ids)
+
+
+def known_as(remote_id: str | None) -> dict[str, str]:
+    """The RemoteOrderID by which news are told apart: a GUID, whose letters are the same in either case."""
+    return {"remote_order_id": remote_id.lower()} if remote_id else {}
 
 
 def order_told(remote_id: str | None, reference: str | None, status: str, total: str | None = None) -> JsonObject:
