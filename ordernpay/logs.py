@@ -115,8 +115,8 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([] if level == "debug" else [repeats]),
     ]
+    held_back: list[Any] = [] if level == "debug" else [repeats]
     ending: list[Any] = (
         [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer(exception_formatter=_as_it_is)]
         if person
@@ -124,7 +124,7 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
     )
     rendering = [*ending[:-1], journald.render] if native else ending
     structlog.configure(
-        processors=[*shared, *rendering],
+        processors=[*shared, *held_back, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=_factory(native=native),
         cache_logger_on_first_use=True,
@@ -133,6 +133,8 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
     if native:
         ending.append(_prefixed)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=_foreign(ending), foreign_pre_chain=shared))
+    if held_back:
+        handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -159,6 +161,21 @@ def _factory(*, native: bool) -> Any:
         return structlog.PrintLoggerFactory(cast("TextIO", _Stderr(sys.stderr)))
     logger = journald.Logger()
     return lambda *_: logger
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """For a library's line: whether it is no repeat.
+
+    A processor cannot hold it back, since `logging` lets its `DropEvent`, which is no `Exception`, through to the library
+    that logs: a connection would die of it, or the event loop.
+    """
+    try:
+        repeats(None, "", {"level": record.levelname.lower(), "event": record.getMessage()})
+    except structlog.DropEvent:
+        return False
+    except (TypeError, ValueError):  # its words and their arguments do not fit: `logging` tells that itself
+        return True
+    return True
 
 
 def _prefixed(_: Any, level: str, line: str) -> str:

@@ -1,5 +1,6 @@
 """Lines that repeat are held back and counted; the line of a command never is."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -63,6 +64,27 @@ def test_the_end_tells_all_and_memory_is_bounded() -> None:
         let_through(repeats, session=f"s{number}")
         let_through(repeats, session=f"s{number}")
     assert len(list(repeats.due(everything=True))) == MOST_KINDS
+
+
+def test_a_librarys_repeats_are_held_back_and_nothing_comes_of_it_in_the_library(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        structlog.reset_defaults()
+        logs.configure(colours=False)
+        for _ in range(20):
+            logging.getLogger("uvicorn.error").warning("Invalid HTTP request %s.", "received")
+        assert capsys.readouterr().err.count("Invalid HTTP request received.") == 5
+        logs.tell_held_back(everything=True)
+        told = capsys.readouterr().err
+        assert '"what": "Invalid HTTP request received."' in told
+        assert '"count": 15' in told
+    finally:
+        logs.tell_held_back(everything=True)
+        structlog.reset_defaults()
+        root.handlers, root.level = handlers, level
 
 
 def test_a_daemons_log_holds_them_back(capsys: pytest.CaptureFixture[str]) -> None:
