@@ -92,7 +92,7 @@ class Tries:
                 return self._not_sent(why)
             case NoAnswer(why=why):
                 self.ambiguous = True
-                outcome = unanswered(why, changes=self.rules.changes)
+                outcome = unanswered(why, self.rules)
                 return Again(self._back_off(), outcome) if self.rules.repeatable else outcome
             case Answered() if result.ok and not result.readable:
                 return self.after(NoAnswer(f"the answer, HTTP {result.status}, is no JSON"))
@@ -118,7 +118,7 @@ class Tries:
             return Again(rules.unavailable_seconds, outcome)
         if rules.doubts(status):
             self.ambiguous = True
-            outcome = unanswered(f"the vendor answered HTTP {status}", changes=rules.changes)
+            outcome = unanswered(f"the vendor answered HTTP {status}", rules)
             if not rules.repeatable:
                 return outcome
         if (status >= 500 or status == 429) and self._errors < len(rules.error_delays):
@@ -140,10 +140,10 @@ class Tries:
         return max(0.05, self.pick() * ceiling)
 
 
-def unanswered(why: str, *, changes: bool) -> Outcome:
-    """The end of a request that was sent and not answered."""
-    if changes:
-        return unknown(f"sent, and not answered: {why}", retryable=False)
+def unanswered(why: str, rules: Rules) -> Outcome:
+    """The end of a request that was sent and not answered; its repeat helps where it may be repeated."""
+    if rules.changes:
+        return unknown(f"sent, and not answered: {why}", retryable=rules.repeatable)
     return ended(Failure("vendor_unavailable", f"sent, and not answered: {why}; it had no effect"))
 
 
