@@ -81,6 +81,11 @@ async def test_another_total_than_the_kiosk_has_shown_is_rejected_and_nothing_su
         told = await venue.ask("order.create", order=order("tevalis"), options={"expected_total": "4.49"})
         assert (told.code, told.state) == (1001, "rejected")
         assert told.data["details"] == {"expected_total": "4.49", "total": "4.50"}
+        body = b'{"UID": "c1efca1b-3931-4329-8a73-4064c264935e", "TotalGross": null}'
+        venue.simulator.faults.plan(WebFault.STATUS, path=CALCULATE, status=200, body=body)
+        told = await venue.ask("order.create", order=order("tevalis"), options={"expected_total": "4.50"})
+        assert (told.state, told.data["details"]["total"]) == ("rejected", None)
+        assert "told no total" in told.body["error"]["message"]
         assert (venue.simulator.server.count(SUBMIT), venue.simulator.acts) == (0, [])
         told = await venue.ask("order.create", order=order("tevalis"), options={"expected_total": "4.50"})
         assert told.ok

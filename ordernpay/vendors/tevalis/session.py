@@ -258,7 +258,8 @@ def _no_calculation(dto: Reader, answer: Answered) -> Outcome:
 
 def _other_total(expected: Decimal, total: Decimal | None, answer: Answered) -> Outcome:
     details: JsonObject = {"expected_total": str(expected), "total": None if total is None else str(total)}
-    text = f"the POS comes to {total}, not to {expected}; nothing was submitted"
+    told = "the POS told no total" if total is None else f"the POS comes to {total}"
+    text = f"{told}, the kiosk expected {expected}; nothing was submitted"
     return ended(Failure("rejected", text, vendor_code="total", details=details), answer.json())
 
 
