@@ -164,6 +164,8 @@ class News(Protocol):
     def vendor(self) -> JsonValue: ...
     @property
     def settlement(self) -> Settling | None: ...
+    @property
+    def known(self) -> tuple[str, str] | None: ...
 
 
 @frozen
@@ -191,7 +193,7 @@ def publish(
         connection.execute(others, (session, once, of, of + _LAST_CHARACTER))
     published = Published([], [])
     for report in news:
-        if report.kind is not None:
+        if report.kind is not None and (report.known is None or recall(connection, session, *report.known)):
             published.events.append(add_event(connection, session, report.kind, report.data, report.vendor, wall))
         if report.settlement is not None:
             settled = settle_by_news(connection, session, report.settlement, wall)

@@ -90,12 +90,18 @@ class Settlement:
 
 @frozen
 class Report:
-    """What a session tells without being asked: an event for subscribers, news of a command, or both."""
+    """What a session tells without being asked: an event for subscribers, news of a command, or both.
+
+    Attributes:
+        known: name and value of an identity at the vendor; the event is of interest only where a command of this session
+            has it.
+    """
 
     kind: str | None = None
     data: JsonObject = field(factory=dict)
     vendor: JsonValue = None
     settlement: Settlement | None = None
+    known: tuple[str, str] | None = None
 
 
 class Publish(Protocol):

@@ -259,12 +259,51 @@ async def test_what_was_told_while_the_socket_was_down_is_caught_up_with(artifac
 
         found = await until(told)
         assert found.count((refused.order_id, "rejected")) == 1
-        await until(lambda: _caught(venue, made), 3)
+        await until(lambda: _is_told(venue, made, "cancelled"), 3)
 
 
-async def _caught(venue: Bench, made: Told) -> bool:
+async def test_what_was_told_while_the_daemon_was_not_there_is_caught_up_with_once(artifacts: Path) -> None:
+    async with rest.serve_doshii() as doshii:
+        (artifacts / "another").mkdir()
+        async with rest.bench(artifacts / "another", "doshii", doshii) as another:
+            of_another = await accepted(another)
+        async with rest.bench(artifacts, "doshii", doshii) as venue:
+            made, stays = await accepted(venue), await accepted(venue)
+        for order_id in (made.order_id, of_another.order_id):
+            doshii.book.orders[order_id].changed("complete")
+        for _ in range(2):
+            async with rest.bench(artifacts, "doshii", doshii) as venue:
+                await until(lambda: _is_told(venue, made, "closed"), 5)
+                told = [one["data"] for one in await venue.events("order.updated")]
+        states = {
+            order_id: [one["status"] for one in told if one["order_id"] == order_id] for order_id in doshii.book.orders
+        }
+        assert states[made.order_id].count("closed") == 1
+        assert states[made.order_id].count("accepted") == states[stays.order_id].count("accepted") == 1
+        assert states[of_another.order_id] == []
+
+
+async def test_all_pages_of_open_orders_are_caught_up_with(artifacts: Path) -> None:
+    async with rest.serve_doshii() as doshii:
+        async with rest.bench(artifacts, "doshii", doshii) as venue:
+            oldest = await accepted(venue)
+            doshii.events.lost = True
+            for number in range(205):
+                await venue.ask("order.create", order=order("doshii", f"LATER-{number}"))
+            for one in doshii.book.orders.values():
+                one.changed("accepted")
+            doshii.events.lost = False
+        async with rest.bench(artifacts, "doshii", doshii) as venue:
+            newest, second = doshii.order("LATER-204"), doshii.order("LATER-10")
+            for made in (newest, second):
+                await until(lambda made=made: _is_told(venue, made, "accepted"), 10)  # type: ignore[misc]
+            told = [(one["data"]["order_id"], one["data"]["status"]) for one in await venue.events("order.updated")]
+            assert told.count((oldest.order_id, "accepted")) == 1
+
+
+async def _is_told(venue: Bench, made: Any, status: str) -> bool:
     events = await venue.events("order.updated")
-    return (made.order_id, "cancelled") in [(one["data"]["order_id"], one["data"]["status"]) for one in events]
+    return (made.order_id, status) in [(one["data"]["order_id"], one["data"]["status"]) for one in events]
 
 
 @pytest.mark.parametrize(

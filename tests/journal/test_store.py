@@ -318,3 +318,15 @@ def test_only_the_latest_that_is_told_of_a_thing_can_be_repeated(db: sqlite3.Con
     heard = [store.publish(db, "bar", TOLD, name, WALL, 600.0, name.partition(":")[0] + ":") for name in names]
     assert [published is not None for published in heard] == [True, False, True, True, True, False]
     assert len(store.events_after(db, 0, 10)) == 4
+
+
+def test_an_event_may_be_of_interest_only_where_a_command_is_known(db: sqlite3.Connection) -> None:
+    accepted(db, session="bar")
+    row = store.list_commands(db, None, None, None, 10)[0]
+    mine, other = (
+        Report("order.updated", {}, known=("request_id", name)) for name in (row.vendor_ids["request_id"], "x")
+    )
+    for report, told in ((mine, 1), (other, 0)):
+        published = store.publish(db, "bar", [report], None, WALL)
+        assert published is not None
+        assert len(published.events) == told

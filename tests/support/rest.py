@@ -335,8 +335,8 @@ async def bench(directory: Path, vendor: str, simulator: Any = None, **changes: 
         if vendor == "ros":
             place.webhooks.url = door(table, "/webhooks/ros/venue")
         await up(daemon)
-        if "socket_url" in session:  # whose connection catches up with what was missed, by a request of its own
-            await until(lambda: any("status=" in heard.query for heard in place.server.heard))
+        if "socket_url" in session:  # whose connection catches up with what was missed, by requests of its own
+            await until(lambda: any("venue_cancelled" in heard.query for heard in place.server.heard))
         place.server.heard.clear()
         yield Bench(place, daemon, table)
 

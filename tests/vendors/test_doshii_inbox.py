@@ -357,7 +357,7 @@ async def test_a_state_that_an_event_told_is_not_told_again() -> None:
     assert len(journal.reports) == 1
 
 
-async def test_the_orders_that_were_open_when_last_heard_of() -> None:
+async def test_what_was_last_heard_of_orders() -> None:
     box = opened(Journal())
     box.note_made({"id": "made", "status": "pending"})
     box.note_made({"id": "made", "status": "complete"})
@@ -373,9 +373,38 @@ async def test_the_orders_that_were_open_when_last_heard_of() -> None:
     said_too_little: list[Any] = [None, [], {}, {"id": "6"}, {"status": "accepted"}]
     for junk in said_too_little:
         box.note_made(junk)
-    assert box.open_orders() == ["made", "1"]
+    states = {"made": "pending", "1": "accepted", "2": "rejected", "3": "complete", "4": "cancelled"}
+    assert box.heard() == states
     await box.caught_up({"id": "1", "status": "complete"})
-    assert box.open_orders() == ["made"]
+    assert box.heard() == states | {"1": "complete"}
+    assert (box.heard_of("1"), box.heard_of("5")) == ("complete", None)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_state_that_was_told_is_not_told_again_after_a_restart(*, restarts: bool) -> None:
+    """Neither one that an event told nor one that was found, whatever else of the order has changed since."""
+    journal = Journal()
+    box = opened(journal)
+    await told(box, EVENT)
+    await box.caught_up({"id": "1", "status": "complete", "version": "v1"})
+    assert [report.data["status"] for report in journal.reports] == ["accepted", "closed"]
+    box = opened(journal) if restarts else box
+    for state in ("complete", "accepted", "complete"):
+        await box.caught_up({"id": "1", "status": state, "version": "v2"})
+    assert len(journal.reports) == 2
+
+
+async def test_an_order_that_was_never_heard_of_is_told_where_a_command_made_it() -> None:
+    journal = Journal()
+    box = opened(journal)
+    for state in ("pending", "accepted", " complete "):
+        await box.caught_up({"id": "1", "status": state})
+    assert [(report.data["status"], report.known) for report in journal.reports] == [
+        ("accepted", None),
+        ("closed", None),
+    ]
+    await opened(journal).caught_up({"id": "2", "status": "cancelled"})
+    assert journal.reports[-1].known == ("order_id", "2")
 
 
 async def test_an_order_without_an_id_is_not_told() -> None:

@@ -23,6 +23,7 @@ from ordernpay.vendors.tries import refusal
 
 CONFLICT: Final = 409
 REFUSALS: Final = frozenset(range(400, 500))
+OPEN: Final = frozenset({"pending", "accepted"})
 CLOSED: Final = frozenset({"rejected", "cancelled", "venue_cancelled", "complete"})
 CLOCKS_APART: Final = 600.0
 """Seconds by which Doshii's clock and ours may differ: with more it refuses our tokens."""

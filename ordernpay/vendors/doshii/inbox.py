@@ -1,6 +1,7 @@
 """What Doshii tells a session, by socket and by webhook: durable before it is acknowledged, and once."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 from collections import OrderedDict
@@ -8,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import anyio
+from attrs import evolve
 
 from ordernpay.clock import Clock
 from ordernpay.jsontext import JsonError, JsonObject, JsonValue, dumps, loads
@@ -39,7 +41,6 @@ MOVES_ON: Final = ORDER_EVENTS | {PREPROCESS, "transaction_created", "transactio
 """Events of what never goes back to a state that it was in: one that was told before is a repeat, late as it may come."""
 SUBJECT: Final = ("id", "orderId", "locationId", "posId", "type", "itemUri")
 """What tells whose state any other event tells: a product goes, comes back and goes again within minutes."""
-OPEN: Final = frozenset({"pending", "accepted"})
 
 
 class Inbox:
@@ -123,11 +124,19 @@ class Inbox:
         published = await self._publish([answers.event(name, reader, raw)], *how)
         self._keep_quote(name, data, raw)
         if name in ORDER_EVENTS:
-            self._note(reader)
+            await self._mark(reader)
         return published
 
+    async def _mark(self, order: Reader) -> None:
+        """Remember, also beyond a restart, that this state of an order was told."""
+        identity, status = order.text("id"), answers.status(order)
+        if identity is not None and status is not None and self._told.get(identity) != status:
+            with contextlib.suppress(OSError):  # then it is told once more after a restart
+                await self._publish([], _state(identity, status))
+        self._note(order)
+
     def _note(self, order: Reader) -> None:
-        identity, status = order.text("id"), order.text("status")
+        identity, status = order.text("id"), answers.status(order)
         if identity is not None and status is not None:
             self._told[identity] = status
             while len(self._told) > QUOTES_KEPT:
@@ -139,9 +148,13 @@ class Inbox:
         if order.text("id") not in self._told:
             self._note(order)
 
-    def open_orders(self) -> list[str]:
-        """The orders that were open when we last heard of them."""
-        return [identity for identity, status in self._told.items() if status in OPEN]
+    def heard(self) -> dict[str, str]:
+        """The orders that we have heard of, and what of each last."""
+        return dict(self._told)
+
+    def heard_of(self, order_id: str) -> str | None:
+        """What we last heard of an order."""
+        return self._told.get(order_id)
 
     async def _from_socket(self, name: str, data: JsonObject, raw: JsonValue) -> None:
         while True:
@@ -153,21 +166,25 @@ class Inbox:
                 return
 
     async def caught_up(self, raw: JsonObject) -> None:
-        """An order as it stands: told once for each state that it was found in."""
+        """An order as it stands: told once for each state that it was found in, where we have heard of it or made it."""
         reader = Reader(raw)
-        identity, status = reader.text("id"), reader.text("status")
-        if identity is None or self._told.get(identity) == status:
+        identity, status = reader.text("id"), answers.status(reader)
+        if identity is None or status is None or self._told.get(identity) == status:
             return
+        heard_of = identity in self._told
         self._note(reader)
+        if status == "pending":
+            return  # nobody has done anything with it yet
         data: JsonObject = {
             name: reader.get(name)
             for name in ("id", "status", "externalOrderRef", "rejectionCode", "rejectionReason")
             if reader.get(name) is not None
         }
         report: Report = answers.event("order_updated", Reader(data), raw)
-        name = f"doshii:order:{identity}:{status}:{reader.text('version')}"
+        if not heard_of:
+            report = evolve(report, known=("order_id", identity))
         try:
-            await self._publish([report], name)
+            await self._publish([report], _state(identity, status))
         except OSError:
             self._line.reporter.report(report)
 
@@ -213,6 +230,10 @@ class Inbox:
             pair = f"{key.reveal()}:{token.reveal()}".encode()
             expected = f"Basic {base64.b64encode(pair).decode()}"
         return hmac.compare_digest(header.encode(), expected.encode())
+
+
+def _state(order_id: str, status: str) -> str:
+    return f"doshii:order:{order_id}:{status}"
 
 
 def _digest(name: str, data: JsonObject) -> str:

@@ -1,7 +1,7 @@
 """What nobody told a session: orders whose create was not answered, and what became of orders while it did not listen."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -10,13 +10,15 @@ from ordernpay.clock import Clock
 from ordernpay.commands import Command, CreateOrder
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.vendors.doshii import requests
-from ordernpay.vendors.doshii.findings import carried_out, made_by, reference_of, rows_of
+from ordernpay.vendors.doshii.findings import CLOSED, OPEN, carried_out, made_by, reference_of, rows_of
 from ordernpay.vendors.doshii.inbox import Inbox
 from ordernpay.vendors.doshii.settings import DoshiiConfig
 from ordernpay.vendors.protocol import Publish, Report, Settlement
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.reporter import Reporter
 
+MOST_PAGES: Final = 10
+LIST_PAUSE_MOST: Final = 600.0
 DOUBTS_KEPT: Final = 1_000
 DOUBT_SECONDS: Final = 24 * 3600.0
 """How long an order is looked for whose create was not answered."""
@@ -59,35 +61,58 @@ class Missed:
 
     async def _look_for(self, reference: str) -> bool:
         """Whether an order with this reference is there that was not known to be another command's."""
-        rows = rows_of(await self._read(requests.by_reference(reference)))
-        return any([await self._settled_by(raw) for raw in rows])  # each of them, not up to the first
+        return await self._settled_by(rows_of(await self._read(requests.by_reference(reference)))) > 0
 
-    async def _settled_by(self, raw: JsonObject) -> bool:
-        """An order at Doshii shows that its create acted; whether that was news."""
-        reference = Reader(raw).text("externalOrderRef")
-        if reference is None:
-            return False
-        told = Settlement("external_ref", reference, lambda known: carried_out(known, raw), "order_id", made_by(raw))
+    async def _settled_by(self, rows: Sequence[JsonObject]) -> int:
+        """Orders at Doshii show that their creates acted; for how many that was news."""
+        reports = [Report(settlement=told) for raw in rows if (told := _shown(raw)) is not None]
+        if not reports:
+            return 0
         try:
-            return (await self._publish([Report(settlement=told)])).settled > 0
+            return (await self._publish(reports)).settled
         except OSError:
-            self._reporter.report(Report(settlement=told))
-            return False
+            for report in reports:
+                self._reporter.report(report)
+            return 0
 
     # Orders whose events were not heard
 
     async def catch_up(self) -> None:
-        """Read what is open at Doshii, and what was when we last heard of it: what was told while nobody listened."""
-        open_before = self._inbox.open_orders()
-        listed = await self._read(f"orders?status=pending%2Caccepted%2Crejected&limit={requests.MOST_LISTED}")
-        if listed is None:
-            return
-        rows = rows_of(listed)
+        """What was told while nobody listened: all open orders, the newest closed ones, and those open when last heard of."""
+        before, pause = self._inbox.heard(), self._config.reconcile_seconds
+        rows = await self._listed()
+        while rows is None:
+            await anyio.sleep(pause)
+            before, pause = self._inbox.heard(), min(2 * pause, LIST_PAUSE_MOST)
+            rows = await self._listed()
         found = {Reader(raw).text("id") for raw in rows}
-        for order_id in open_before:
-            if order_id not in found:
+        for order_id, status in before.items():
+            if status in OPEN and order_id not in found:
                 order = await self._read(requests.order_path(order_id))
                 rows += [order] if isinstance(order, dict) else []
+        await self._settled_by(rows)
         for raw in rows:
-            await self._settled_by(raw)
-            await self._inbox.caught_up(raw)
+            order_id = Reader(raw).text("id") or ""
+            if self._inbox.heard_of(order_id) == before.get(order_id):  # else an event was faster, and is newer
+                await self._inbox.caught_up(raw)
+
+    async def _listed(self) -> list[JsonObject] | None:
+        """Orders as they stand; None where they cannot be read."""
+        rows: list[JsonObject] = []
+        for statuses, pages in ((OPEN, MOST_PAGES), (CLOSED, 1)):
+            for page in range(pages):
+                listed = await self._read(requests.by_status(sorted(statuses), page))
+                if listed is None:
+                    return None
+                rows += rows_of(listed)
+                if len(rows_of(listed)) < requests.MOST_LISTED:
+                    break
+        return rows
+
+
+def _shown(raw: JsonObject) -> Settlement | None:
+    """What an order says of the command that may have made it."""
+    reference = Reader(raw).text("externalOrderRef")
+    if reference is None:
+        return None
+    return Settlement("external_ref", reference, lambda known: carried_out(known, raw), "order_id", made_by(raw))

@@ -68,6 +68,12 @@ def by_reference(reference: str) -> str:
     return f"orders?{urlencode({'externalOrderRef': reference, 'limit': MOST_LISTED})}"
 
 
+def by_status(statuses: list[str], page: int) -> str:
+    """Where one page of the orders in these states is, the newest first."""
+    wanted: dict[str, str | int] = {"status": ",".join(statuses), "limit": MOST_LISTED}
+    return f"orders?{urlencode(wanted | ({'offset': page * MOST_LISTED} if page else {}))}"
+
+
 def _change(command: Command, config: DoshiiConfig, options: Options, faults: list[Fault]) -> Work:
     params: Any = command.params
     match params:
