@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import stat
 
 
 def group_name(gid: int) -> str:
@@ -50,3 +51,13 @@ def listed_in_group(uid: int, gid: int) -> bool:
         return user.pw_gid == gid or user.pw_name in grp.getgrgid(gid).gr_mem
     except KeyError:
         return False
+
+
+def may_read(name: str, status: os.stat_result) -> bool:
+    """Whether a file's mode lets a user of the system's books read it; raises `KeyError` where there is no such user."""
+    user = pwd.getpwnam(name)
+    if user.pw_uid == status.st_uid:
+        return bool(status.st_mode & stat.S_IRUSR)
+    if status.st_gid in os.getgrouplist(name, user.pw_gid):
+        return bool(status.st_mode & stat.S_IRGRP)
+    return bool(status.st_mode & stat.S_IROTH)

@@ -64,15 +64,18 @@ def test_a_user_outside_of_the_group_is_told_which_one_and_how_to_join(venue: Ve
 
 def test_permissions_that_were_spoilt_are_found(venue: Venue) -> None:
     CREDENTIALS.chmod(0o755)
+    CONFIG.chmod(0o600)
     run("chown", "root:", str(STATE)).done()
     try:
         ended = run("ordernpay", "doctor", "--json")
     finally:
         CREDENTIALS.chmod(0o700)
+        CONFIG.chmod(0o640)
         run("chown", "ordernpay:ordernpay-daemon", str(STATE)).done()
     assert ended.status == 1
     remedies = {finding["subject"]: finding["remedy"] for finding in findings(ended.out, "wrong")}
     assert remedies[str(CREDENTIALS)] == f"chmod 700 {CREDENTIALS}"
+    assert remedies[str(CONFIG)] == f"chgrp ordernpay-daemon {CONFIG}; chmod 640 {CONFIG}"
     assert remedies[str(STATE)] == f"chown -R ordernpay: {STATE}"
 
 

@@ -5,16 +5,19 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from ordernpay.cli.accounts import group_name, known_user, user_name
+from ordernpay.cli.accounts import group_name, known_user, may_read, user_name
 from ordernpay.cli.doctor.findings import Finding, doubtful, ok, wrong
 from ordernpay.cli.doctor.situation import Situation
 from ordernpay.cli.terminal import size
+from ordernpay.config import DEFAULT_PATH
 from ordernpay.journal.schema import FILE_NAME
 from ordernpay.rpc.condition import disk_of
 
+CONFIGURATION: Final = DEFAULT_PATH
 CREDENTIALS: Final = Path("/etc/ordernpay/credentials")
 STATE: Final = Path("/var/lib/ordernpay")
 SERVICE_USER: Final = "ordernpay"
+SERVICE_GROUP: Final = "ordernpay-daemon"
 SQLITE: Final = b"SQLite format 3\x00"
 FULL_BYTES: Final = 16_000_000
 """Under this, the journal cannot be relied upon to grow by another transaction."""
@@ -52,6 +55,9 @@ def _configuration(situation: Situation) -> list[Finding]:
     if mode & 0o004 and situation.plain_secrets:
         found = f"every local user may read it (mode {mode:04o}), and it holds secrets: {', '.join(situation.plain_secrets)}"
         return [wrong(CHECK, str(file), found, f"chmod 640 {file}, and better move them out: {{ credential = … }}")]
+    if file == CONFIGURATION and known_user(SERVICE_USER) is not None and not may_read(SERVICE_USER, file.stat()):
+        found = f"the service's user {SERVICE_USER} may not read it ({_owners(file)}, mode {mode:04o})"
+        return [wrong(CHECK, str(file), found, f"chgrp {SERVICE_GROUP} {file}; chmod 640 {file}")]
     return [ok(CHECK, str(file), f"{_owners(file)}, mode {mode:04o}")]
 
 

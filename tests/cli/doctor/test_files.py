@@ -48,6 +48,22 @@ def test_a_configuration_with_plain_secrets_is_for_its_owners_alone(
         assert finding.remedy.startswith(f"chmod 640 {given.path}")
 
 
+@pytest.mark.parametrize(("mode", "verdict"), [(0o600, "wrong"), (0o640, "wrong"), (0o604, "ok")])
+def test_a_configuration_that_the_service_may_not_read_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, verdict: str
+) -> None:
+    """As it is after an editor of root's made it anew; root itself, and `ordernpay check`, can read it."""
+    given = situation(tmp_path, {})
+    given.path.chmod(mode)
+    monkeypatch.setattr(files, "CONFIGURATION", given.path)
+    monkeypatch.setattr(files, "SERVICE_USER", "nobody")
+    [finding] = look_at_permissions(given)
+    assert finding.verdict == verdict
+    if verdict == "wrong":
+        assert finding.found.startswith("the service's user nobody may not read it (")
+        assert finding.remedy == f"chgrp ordernpay-daemon {given.path}; chmod 640 {given.path}"
+
+
 def test_a_file_with_a_secret_and_the_credentials_are_for_their_owners_alone(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("x", encoding="utf-8")
