@@ -42,6 +42,7 @@ class Notifier:
         self.stuck: dict[str, str] = {}
         self._status = ""
         self._owed: dict[str, str] = {}
+        self._stopping = False
         self._failing = False
 
     @classmethod
@@ -64,7 +65,7 @@ class Notifier:
     def status(self, text: str) -> None:
         """How the daemon stands, for ``systemctl status``; sent only when it is news, or when the last word was lost."""
         line = _line(text)
-        if line != self._status or self._owed:
+        if not self._stopping and (line != self._status or self._owed):
             self._status = line
             self._send(**(self._owed | {"STATUS": line}))
 
@@ -74,7 +75,8 @@ class Notifier:
         self._send(RELOADING="1", MONOTONIC_USEC=str(now))
 
     def stopping(self, seconds: float) -> None:
-        """A stop begins, and may take so long."""
+        """A stop begins, and may take so long; that it stops is the last that the status says."""
+        self._stopping = True
         self._send(STOPPING="1", STATUS="stopping", EXTEND_TIMEOUT_USEC=_micro(seconds))
 
     def extend(self, seconds: float) -> None:

@@ -118,6 +118,15 @@ def test_a_reload_says_when_it_began(systemd: Listener) -> None:
     assert before <= int(message["MONOTONIC_USEC"]) <= after
 
 
+def test_a_stop_is_the_last_that_the_status_says(systemd: Listener) -> None:
+    notifier = Notifier.from_environ(systemd.environ())
+    notifier.status("2 of 2 sessions up")
+    notifier.stopping(5)
+    notifier.status("1 of 2 sessions up")
+    assert systemd.all_of("STATUS") == ["2 of 2 sessions up", "stopping"]
+    assert systemd.all_of("EXTEND_TIMEOUT_USEC") == ["5000000"]
+
+
 def test_nobody_there_is_no_error() -> None:
     Notifier().ready("x")
     Notifier("/nowhere/at/all").ready("x")
