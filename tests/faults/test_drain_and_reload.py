@@ -65,7 +65,7 @@ async def test_sigterm_waits_for_what_is_under_way_and_tells_it(artifacts: Path)
         for number in numbers:
             assert (await one.answer(number))["result"]["state"] == "succeeded"
         assert await ended == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # of the twenty that it may drain
 
 
 async def test_sigterm_answers_a_batch_that_is_under_way(artifacts: Path) -> None:
@@ -114,7 +114,7 @@ async def test_what_does_not_end_in_time_is_durable_and_ends_after_the_restart(a
             assert 0.4 < time.monotonic() - began < 10
         assert not Path(bar.daemon.socket).exists()
         await bar.daemon.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (row := await kiosk.row_of(bar.daemon.socket, "key"))["state"] != "succeeded":
                 await asyncio.sleep(0.01)
         assert row["command_id"] == command_id
@@ -244,11 +244,11 @@ async def test_calls_that_come_while_a_session_changes_are_served(artifacts: Pat
 async def test_a_command_under_way_on_a_session_that_is_removed_is_told_as_unknown(artifacts: Path) -> None:
     async with venue(artifacts) as bar, kiosk.kiosk(bar.daemon.socket) as one:
         bar.pos.faults.plan(Fault.SILENT)
-        number = one.begin("order.create", kiosk.create("key", timeout=20))
+        number = one.begin("order.create", kiosk.create("key", timeout=60))
         await until(lambda: bar.shop.requests)
         kept = bar.daemon.tables["sessions"].pop("bar")
         await bar.hang_up()
-        error = (await one.answer(number, 5))["error"]
+        error = (await one.answer(number, 20))["error"]
         assert (error["code"], error["data"]["state"]) == (1006, "unknown")
         bar.daemon.tables["sessions"]["bar"] = kept
         await bar.hang_up()

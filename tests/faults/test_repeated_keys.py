@@ -83,7 +83,7 @@ async def test_in_flight_joins_also_from_another_kiosk_and_after_the_first_one_v
 
 async def test_in_flight_joins_for_as_long_as_the_second_wants_to_wait(artifacts: Path) -> None:
     async with venue(artifacts) as bar:
-        bar.pos.faults.plan(Fault.LATE, seconds=1.0)
+        bar.pos.faults.plan(Fault.LATE, seconds=2.0)
         first = asyncio.create_task(bar.ask())
         await until(lambda: bar.shop.requests)
         impatient = (await bar.ask(timeout=0.1))["error"]
@@ -149,7 +149,7 @@ async def test_failed_is_tried_afresh(restart: str, artifacts: Path) -> None:
 async def test_unknown_is_sent_again_under_its_request_id(restart: str, artifacts: Path) -> None:
     async with venue(artifacts) as bar:
         bar.pos.faults.plan(Fault.SILENT)
-        first = (await bar.ask(timeout=0.2))["error"]
+        first = (await bar.ask(timeout=0.5))["error"]
         assert (first["code"], first["data"]["state"]) == (1006, "unknown")
         await bar.restart(restart)
         assert len(bar.shop.requests) == 1  # by itself it is never sent again
@@ -164,7 +164,7 @@ async def test_unknown_is_sent_again_under_its_request_id(restart: str, artifact
 async def test_unknown_asked_by_twenty_at_once_is_sent_again_once(artifacts: Path) -> None:
     async with venue(artifacts) as bar:
         bar.pos.faults.plan(Fault.SILENT)
-        await bar.ask(timeout=0.2)
+        await bar.ask(timeout=0.5)
         bar.pos.faults.plan(Fault.LATE, seconds=0.2)
         async with asyncio.TaskGroup() as tasks:
             calls = [tasks.create_task(bar.ask()) for _ in range(20)]
@@ -175,7 +175,7 @@ async def test_unknown_asked_by_twenty_at_once_is_sent_again_once(artifacts: Pat
 async def test_command_retry_sends_an_unknown_one_again_and_nothing_else(artifacts: Path) -> None:
     async with venue(artifacts) as bar, kiosk.kiosk(bar.daemon.socket) as one:
         bar.pos.faults.plan(Fault.SILENT)
-        first = (await bar.ask(timeout=0.2))["error"]
+        first = (await bar.ask(timeout=0.5))["error"]
         of = {"command_id": first["data"]["command_id"]}
         assert (await one.result("command.retry", of))["state"] == "succeeded"
         assert (len(bar.shop.acts), bar.shop.repeats) == (1, 1)
@@ -188,7 +188,7 @@ async def test_command_retry_sends_an_unknown_one_again_and_nothing_else(artifac
 async def test_a_persons_verdict_ends_an_unknown_one(verdict: str, artifacts: Path) -> None:
     async with venue(artifacts) as bar, kiosk.kiosk(bar.daemon.socket) as one:
         bar.pos.faults.plan(Fault.SILENT)
-        first = (await bar.ask(timeout=0.2))["error"]
+        first = (await bar.ask(timeout=0.5))["error"]
         of = {"command_id": first["data"]["command_id"]}
         row = await one.result("command.resolve", of | {"state": verdict, "note": "asked the waiter"})
         assert row["state"] == verdict

@@ -69,7 +69,7 @@ async def venue(folder: Path, **changes: Any) -> AsyncIterator[Venue]:
 async def go_silent(bar: Venue) -> None:
     """The connection only looks alive from here on; new ones work."""
     bar.proxy.blackhole()
-    await kiosk.ask(bar.path, "order.list", {"timeout": 0.1})
+    await kiosk.ask(bar.path, "order.list", {"timeout": 1})
     assert bar.proxy.swallowed
     bar.proxy.restore()
 
