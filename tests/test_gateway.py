@@ -357,6 +357,21 @@ async def test_a_repeat_of_what_had_no_effect_is_a_new_try_of_the_same_command(t
         assert (row.attempts, row.timeout) == (2, 9.0)
 
 
+async def test_a_new_try_of_what_had_no_effect_knows_nothing_of_the_first(tmp_path: Path) -> None:
+    remembered: list[dict[str, str]] = []
+
+    async def script(_: Command, attempt: Attempt) -> Outcome:
+        remembered.append(dict(attempt.remembered))
+        await attempt.remember(uid=str(len(remembered)))
+        return expired("not sent")
+
+    async with bench(tmp_path, script=script) as it:
+        await it.call()
+        await it.call()
+        assert remembered == [{"request_id": "id-k"}, {"request_id": "id-k"}]
+        assert (await it.row()).vendor_ids == {"request_id": "id-k", "uid": "2"}
+
+
 async def test_a_repeat_of_an_unknown_is_sent_again_where_the_vendor_knows_duplicates(tmp_path: Path) -> None:
     async with bench(tmp_path, script=no_answer) as it:
         assert (await it.call()).state == "unknown"
@@ -433,6 +448,7 @@ async def test_a_caller_that_goes_while_it_is_written_down_leaves_no_orphan(tmp_
                 await asyncio.sleep(0)
             connection.cancel_scope.cancel()
         await until(lambda: it.gateway.in_flight == 0)
+        await it.journal.turn()  # by now it is written down, if ever
         rows = await it.journal.list_commands(None, None, None, 9)
         assert [row.state for row in rows] in ([], ["succeeded"])
         assert len(it.session.performed) == len(rows)
@@ -705,6 +721,20 @@ async def test_draining_takes_nothing_new_and_waits_for_what_is_under_way(tmp_pa
         assert (await call).state == "succeeded"
 
 
+async def test_draining_waits_for_reads_too(tmp_path: Path) -> None:
+    gate = Gate(never_sent)
+    async with bench(tmp_path, script=gate) as it:
+        call = it.start("order.get", order_id="o-1")
+        await gate.entered.wait()
+        draining = asyncio.create_task(it.gateway.drain(5))
+        await until(lambda: it.gateway._draining)
+        await asyncio.sleep(0)
+        assert not draining.done()
+        gate.open.set()
+        assert await draining == 0
+        assert call.done()
+
+
 async def test_what_does_not_end_in_time_is_left_to_the_next_start_and_its_caller_told(tmp_path: Path) -> None:
     gate = Gate()
     async with bench(tmp_path, script=gate) as it:
@@ -808,7 +838,10 @@ async def test_a_call_again_after_a_restart_joins_what_goes_on(tmp_path: Path) -
         assert len(it.session.performed) == 1
 
 
-async def test_a_deadline_lasts_over_a_restart_and_a_clock_set_back_does_not_stretch_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stepped", "seconds"), [(0.0, 29.0), (-10_000.0, 30.0)])
+async def test_a_deadline_lasts_over_a_restart_and_a_clock_set_back_does_not_stretch_it(
+    tmp_path: Path, stepped: float, seconds: float
+) -> None:
     await left(tmp_path, "accepted")
     deadlines: list[float] = []
 
@@ -817,12 +850,11 @@ async def test_a_deadline_lasts_over_a_restart_and_a_clock_set_back_does_not_str
         return await never_sent(command, attempt)
 
     async with bench(tmp_path, script=script) as it:
+        it.clock.stepped = stepped
         await it.gateway.recover()
         await until(lambda: it.gateway.in_flight == 0)
-        assert deadlines == [it.clock.now() + 29.0]
-        it.clock.stepped -= 10_000
         await it.call("order.create", timeout=5)
-        assert deadlines[1] == it.clock.now() + 5.0
+        assert deadlines == [it.clock.now() + seconds, it.clock.now() + 5.0]
 
 
 async def test_what_is_past_its_deadline_is_given_to_its_session_with_no_time_left(tmp_path: Path) -> None:
@@ -940,12 +972,18 @@ async def test_a_command_of_params_that_this_version_does_not_know_does_not_keep
 
 
 async def test_a_retry_sends_an_unknown_command_again(tmp_path: Path) -> None:
-    async with bench(tmp_path, script=no_answer, repeats=False) as it:
+    knowingly: list[bool] = []
+
+    async def script(command: Command, attempt: Attempt) -> Outcome:
+        knowingly.append(attempt.knowingly)
+        return await (act if attempt.sent_before else no_answer)(command, attempt)
+
+    async with bench(tmp_path, script=script, repeats=False) as it:
         await it.call()
-        it.session.script = act
         answer = await it.gateway.retry(await it.row(), 5.0)
         assert (answer.state, await it.state()) == ("succeeded", "succeeded")
         assert it.session.performed == [("k", False), ("k", True)]
+        assert knowingly == [False, True]
 
 
 @pytest.mark.parametrize("script", [act, refused, never_sent])
