@@ -330,3 +330,44 @@ def test_an_event_may_be_of_interest_only_where_a_command_is_known(db: sqlite3.C
         published = store.publish(db, "bar", [report], None, WALL)
         assert published is not None
         assert len(published.events) == told
+
+
+def news_of(name: str, value: str, outcome: Outcome, sole: str | None = None) -> Settlement:
+    return Settlement(name, value, lambda _: outcome, sole)
+
+
+def test_news_of_an_identity_that_two_commands_share_settle_the_newest(db: sqlite3.Connection) -> None:
+    older, newer = (settled(db, unknown("?")) for _ in range(2))
+    for row in (older, newer):
+        store.remember(db, row.command_id, {"reference": "A-1"})
+    found = store.settle_by_news(db, "bar", news_of("reference", "A-1", succeeded({})), WALL)
+    assert found is not None
+    assert found[0].command_id == newer.command_id
+
+
+def test_news_of_what_another_command_has_made_settle_nothing(db: sqlite3.Connection) -> None:
+    made, doubtful = settled(db, succeeded({}, order_id="o-1")), settled(db, unknown("?"))
+    for row in (made, doubtful):
+        store.remember(db, row.command_id, {"reference": "A-1"})
+    first, second = (news_of("reference", "A-1", succeeded({}, order_id=name), "order_id") for name in ("o-1", "o-2"))
+    assert store.settle_by_news(db, "bar", first, WALL) is None
+    found = store.settle_by_news(db, "bar", second, WALL)
+    assert found is not None
+    assert found[0].command_id == doubtful.command_id
+
+
+def test_what_is_recalled_is_the_newest_of_that_session(db: sqlite3.Connection) -> None:
+    for session, table in (("bar", "1"), ("bar", "2"), ("terrace", "3")):
+        row = accepted(db, session=session)
+        store.remember(db, row.command_id, {"uid": "u", "table": table})
+    assert store.recall(db, "bar", "uid", "u")["table"] == "2"
+    assert store.recall(db, "cellar", "uid", "u") == {}
+
+
+def test_a_delivery_is_recognised_until_it_is_as_old_as_what_is_forgotten(db: sqlite3.Connection) -> None:
+    assert store.publish(db, "bar", [], "ros:1", WALL) is not None
+    assert store.publish(db, "terrace", [], "ros:1", WALL) is not None
+    prune(db, WALL, WALL)
+    assert store.publish(db, "bar", [], "ros:1", WALL) is None
+    prune(db, WALL + 1, WALL + 1)
+    assert store.publish(db, "bar", [], "ros:1", WALL) is not None
