@@ -104,6 +104,14 @@ async def test_the_verification_is_answered_with_its_own_word(body: bytes) -> No
     assert journal.reports == []
 
 
+async def test_a_verification_with_an_event_in_it_is_an_event() -> None:
+    journal = Journal()
+    box = opened(journal)
+    assert await told(box, EVENT, query={"verify": "w-1"}) == HttpAnswer(200, {})
+    assert len(journal.reports) == 1
+    assert await told(box, EVENT, authorization="Basic Z3Vlc3M6", query={"verify": "w-1"}) is None
+
+
 # Deliveries
 
 

@@ -73,7 +73,8 @@ async def test_a_read_is_not_marked_as_sent() -> None:
     assert trying.marks == 0
 
 
-async def test_the_mark_is_durable_before_anything_is_sent() -> None:
+@pytest.mark.parametrize("rules", [ONCE, evolve(ONCE, repeatable=True)], ids=["sent once", "repeatable"])
+async def test_the_mark_is_durable_before_anything_is_sent(rules: Rules) -> None:
     line, http, _ = way(Answered(200))
 
     class Full(Try):
@@ -81,7 +82,7 @@ async def test_the_mark_is_durable_before_anything_is_sent() -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        await line.perform(built, Full(1_010.0), ONCE)
+        await line.perform(built, Full(1_010.0), rules)
     assert http.asked == []
     assert line.status().in_flight == 0
 
