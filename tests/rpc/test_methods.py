@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 import trustme
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ordernpay.clock import rfc3339
 from ordernpay.config import Access, Rpc
@@ -277,6 +277,21 @@ async def test_a_caller_sees_its_own_sessions_alone(tmp_path: Path) -> None:
 
 
 # Events
+
+
+async def test_other_rules_are_in_force_for_who_is_connected_already(tmp_path: Path) -> None:
+    class Promoting(KnownCallers):
+        def caller(self, peer: Peer) -> Caller:
+            return evolve(super().caller(peer), admin=True)
+
+    async with bench(tmp_path) as it:
+        kiosk = Kiosk(KIOSK)
+        for rules, allowed in ((KnownCallers, False), (Promoting, True), (KnownCallers, False)):
+            it.methods.admit_by(rules(Rpc()))
+            if allowed:
+                await it.call("session.reconnect", {"session": "bar"}, kiosk)
+            else:
+                assert (await it.fails("session.reconnect", {"session": "bar"}, kiosk)).code == -32003
 
 
 async def subscribe(it: Bench, kiosk: Kiosk, **params: Any) -> JsonObject:
