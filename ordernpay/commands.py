@@ -25,7 +25,8 @@ from ordernpay.orders import (
 from ordernpay.rules import SHOWN, FreeObject, Seconds, Text
 
 Key = Annotated[str, Text(1, 128)]
-Timeout = Annotated[float, Seconds(0.1, 600)]
+SHORTEST_TIMEOUT: Final = 0.1
+Timeout = Annotated[float, Seconds(SHORTEST_TIMEOUT, 600)]
 Pin = Annotated[str, Text(1, 36, secret=True)]
 Reason = Annotated[str, Text(1, 10_000)]
 

@@ -23,7 +23,7 @@ from attrs import evolve
 from ordernpay import crash, patience, refusals
 from ordernpay.attempts import Answer, JournaledAttempt, ReadAttempt, Running, Stopwatch
 from ordernpay.clock import Clock
-from ordernpay.commands import Command, Common, new_id, read_params
+from ordernpay.commands import SHORTEST_TIMEOUT, Command, Common, new_id, read_params
 from ordernpay.conversion import Faults
 from ordernpay.counts import Counts
 from ordernpay.journal import InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
@@ -33,9 +33,6 @@ from ordernpay.vendors.protocol import Prepared, Publish, Published, Report, Ses
 
 GRACE: Final = 0.25
 """Seconds that a caller waits beyond its timeout, so that the outcome of that very deadline still reaches it."""
-
-LEAST: Final = 0.1
-"""Seconds below which nobody may wait for an outcome."""
 
 log = structlog.get_logger(__name__)
 
@@ -194,7 +191,12 @@ class Gateway:
     def _may_go_on(self, session: Session, answer: Answer, left: float) -> bool:
         """Whether a caller with so many seconds left may take up again what it has joined, as any repeat would."""
         settled = answer.state not in {"failed", "unknown"}
-        return not settled and left >= LEAST and not self._draining and self.sessions.get(session.name) is session
+        return (
+            not settled
+            and left >= SHORTEST_TIMEOUT
+            and not self._draining
+            and self.sessions.get(session.name) is session
+        )
 
     async def _accept(self, session: Session, new: NewCommand, prepared: Prepared) -> Row:
         """Write a command down, or find what its key stands for already."""
