@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 
-from ordernpay.journal.schema import JournalUnavailable, Opened, open_journal
+from ordernpay.journal.schema import MIGRATIONS, JournalUnavailable, Opened, open_journal
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -152,6 +152,8 @@ class Writer:
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if outcomes:
+                _bury(connection)
             reason = f"the journal cannot be written: {error}"
             self.flushes.broken = reason
             outcomes = [(None, JournalUnavailable(reason)) for _ in batch]
@@ -181,6 +183,15 @@ def _attempt(connection: sqlite3.Connection, operation: Operation[Any]) -> tuple
         return None, error
     connection.execute("RELEASE operation")
     return result, None
+
+
+def _bury(connection: sqlite3.Connection) -> None:
+    """Write over what was refused: where only the flush failed, its pages stand in the log, and the next start would find them.
+
+    Those who wait are told that nothing was changed. So a change that changes nothing takes the place of theirs.
+    """
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _take_turns(turns: list[_Turn]) -> None:
