@@ -53,10 +53,10 @@ async def test_the_sample_goes_out_and_the_printed_answer_comes_back_whole(artif
     assert order["id"] == SAMPLE["UID"], "the answer's own UID is one to submit: it is not this order's"
     assert (order["status"], order["table"], order["covers"], order["total"]) == ("cancelled", "1", 3, "5.00")
     assert order["service_charge"] == "1.00"
-    assert [entry["product"] for entry in order["lines"]] == ["sample string 1"] * 2
-    assert [Decimal(entry["total"]) for entry in order["lines"]] == [Decimal(4)] * 2
-    assert [entry["note"] for entry in order["lines"]] == ["sample string 1 sample string 2"] * 2
-    assert [len(entry["children"]) for entry in order["lines"]] == [2, 2]
+    assert [entry["product"] for entry in order["lines"]] == ["sample string 1"] * 4
+    assert [Decimal(entry["total"]) for entry in order["lines"]] == [Decimal(4)] * 4
+    assert [entry["note"] for entry in order["lines"]] == ["sample string 1 sample string 2"] * 4
+    assert [len(entry["children"]) for entry in order["lines"]] == [2, 2, 4, 4], "two deals with two parts each"
     assert [entry["pos_id"] for entry in order["adjustments"]] == ["1", "1", "1", "1"]
     assert order["estimated_at"] == "2024-11-21T06:36:24.3650088+00:00"
 

@@ -16,7 +16,17 @@ SEED = Path(__file__).parent.parent / "data" / "tevalis_cancel_answer.json"
 NAMES = (
     *("UID", "TableNumber", "Covers", "ServiceChargeAmount", "TotalGross", "EstimatedTimeUTC", "StandardOrderItems"),
     *("Promotions", "ConfigurableDiscounts", "PLU", "Quantity", "OverridePrice", "ItemRef", "ExpGross", "ItemNotes"),
-    *("Modifiers", "OptionGroupID", "OptionItemID", "IsRemove", "AffectedItemRefs", "PromotionID"),
+    *(
+        "StandardMacroItems",
+        "ParentOrderItem",
+        "ChildrenOrderItems",
+        "Modifiers",
+        "OptionGroupID",
+        "OptionItemID",
+        "IsRemove",
+        "AffectedItemRefs",
+        "PromotionID",
+    ),
 )
 
 
@@ -51,7 +61,8 @@ def test_the_seeds_answer_is_read_whole() -> None:
         "adjustment": None,
         "note": "sample string 1 sample string 2",
     }
-    assert told["lines"] == [line, line]
+    deal = line | {"children": [option, option, line, line]}
+    assert told["lines"] == [line, line, deal, deal]
     refs = ["sample string 1", "sample string 2"]
     entry = {"name": None, "amount": "2.00", "id": None, "pos_id": "1", "lines": refs}
     assert told["adjustments"] == [entry] * 4

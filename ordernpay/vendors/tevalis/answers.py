@@ -53,7 +53,10 @@ def order(
         total=dto.money("TotalGross"),
         owing=owing,
         service_charge=dto.money("ServiceChargeAmount"),
-        lines=[_line(item) for item in dto.objects("StandardOrderItems") or []],
+        lines=[
+            *(_line(item) for item in dto.objects("StandardOrderItems") or []),
+            *(_deal(macro) for macro in dto.objects("StandardMacroItems") or []),
+        ],
         adjustments=[
             *(_adjustment(entry, "PromotionID") for entry in dto.objects("Promotions") or []),
             *(_adjustment(entry, "DiscountID") for entry in dto.objects("ConfigurableDiscounts") or []),
@@ -90,6 +93,14 @@ def _line(item: Reader) -> JsonObject:
         "adjustment": None,
         "note": " ".join(note for note in notes if isinstance(note, str)) or None if isinstance(notes, list) else None,
     }
+
+
+def _deal(macro: Reader) -> JsonObject:
+    """A meal deal: the deal itself, and what is in it after its own options."""
+    parent = macro.object("ParentOrderItem") or Reader({})
+    options: list[JsonValue] = [_option(option) for option in parent.objects("Modifiers") or []]
+    parts: list[JsonValue] = [_line(item) for item in macro.objects("ChildrenOrderItems") or []]
+    return _line(parent) | {"children": options + parts}
 
 
 def _option(option: Reader) -> JsonObject:
