@@ -12,7 +12,7 @@ follows from the state of the first command (contract, section 2):
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -104,8 +104,9 @@ class Gateway:
         Raises:
             Refused: with the failure that the caller is told; nothing was written or sent.
         """
+        meant = self._meant(params.get("session"))
         try:
-            common, own = read_params(method, params, self._options(params.get("session")))
+            common, own = read_params(method, params, meant.options if meant else None)
         except Faults as error:
             raise refusals.invalid(error) from None
         session = self._session(common)
@@ -130,21 +131,19 @@ class Gateway:
         return await self._change(session, command, prepared, wait=common.wait, peer_uid=peer_uid)
 
     def _session(self, common: Common) -> Session:
-        if common.session is None:
-            if len(self.sessions) != 1:
-                names = ", ".join(sorted(self.sessions)) or "none is configured"
-                raise refusals.invalid_session(f"required, since there is not exactly one session: {names}")
-            return next(iter(self.sessions.values()))
-        session = self.sessions.get(common.session)
-        if session is None:
+        session = self._meant(common.session)
+        if session is not None:
+            return session
+        if common.session is not None:
             raise refusals.unknown_session(common.session, self.sessions)
-        return session
+        names = ", ".join(sorted(self.sessions)) or "none is configured"
+        raise refusals.invalid_session(f"required, since there is not exactly one session: {names}")
 
-    def _options(self, session: JsonValue) -> type[Any] | None:
-        """What checks the options of a call, where it is clear whose they are."""
-        only = next(iter(self.sessions), None) if session is None and len(self.sessions) == 1 else session
-        meant = self.sessions.get(only) if isinstance(only, str) else None
-        return None if meant is None else meant.options
+    def _meant(self, name: JsonValue) -> Session | None:
+        """The session that a call names, or the only one there is."""
+        if name is None and len(self.sessions) == 1:
+            return next(iter(self.sessions.values()))
+        return self.sessions.get(name) if isinstance(name, str) else None
 
     def _admit(self, session: Session) -> None:
         if self._draining:
@@ -190,13 +189,9 @@ class Gateway:
 
     def _may_go_on(self, session: Session, answer: Answer, left: float) -> bool:
         """Whether a caller with so many seconds left may take up again what it has joined, as any repeat would."""
-        settled = answer.state not in {"failed", "unknown"}
-        return (
-            not settled
-            and left >= SHORTEST_TIMEOUT
-            and not self._draining
-            and self.sessions.get(session.name) is session
-        )
+        if answer.state not in {"failed", "unknown"} or left < SHORTEST_TIMEOUT:
+            return False
+        return not self._draining and self.sessions.get(session.name) is session
 
     async def _accept(self, session: Session, new: NewCommand, prepared: Prepared) -> Row:
         """Write a command down, or find what its key stands for already."""
