@@ -555,7 +555,7 @@ async def test_a_journal_that_cannot_be_written_is_an_overload_for_whoever_needs
         async def full(*_: Any) -> Any:
             raise JournalUnavailable("disk full")
 
-        monkeypatch.setattr(it.journal, "settle", full)
+        monkeypatch.setattr(it.journal, "resolve", full)
         verdict = {"command_id": error.data["command_id"], "state": "failed", "note": "n"}
         assert (await it.fails("command.resolve", verdict)).code == -32002
 
