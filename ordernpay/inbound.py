@@ -4,12 +4,13 @@ What stands behind a vendor's path is that vendor's own business. Here are the b
 read up to a limit, and who fails to prove itself too often is made to wait.
 """
 
+import asyncio
 import contextlib
 import socket
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 import structlog
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ordernpay.config import Inbound
@@ -29,6 +31,10 @@ from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, LinkClosed
 FAILURES_ALLOWED: Final = 10
 FAILURE_WINDOW: Final = 60.0
 PEERS_REMEMBERED: Final = 4_096
+MOST_CONNECTIONS: Final = 512
+REQUEST_SECONDS: Final = 30.0
+"""Within twice as long a request has to be whole, and within once as long to have begun."""
+
 _BY_STATUS: Final = {
     200: "accepted",
     400: "malformed",
@@ -121,6 +127,45 @@ class _WebsocketProtocol(WebSocketsSansIOProtocol):
         super().handle_parser_exception()
 
 
+class _HttpProtocol(H11Protocol):
+    """Bounds what strangers can hold: so many connections in all, and so long for a request to be whole."""
+
+    _patience: asyncio.TimerHandle | None = None
+    _half: object = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_done()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._be_done()
+        super().handle_websocket_upgrade(event)
+
+    def _wait(self) -> None:
+        self._patience = self.loop.call_later(REQUEST_SECONDS, self._look)
+
+    def _be_done(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def _look(self) -> None:
+        """Hang up where nothing has become whole since the last look."""
+        request: Any = self.cycle  # None before the first
+        whole = request is not None and not request.more_body and not request.response_complete
+        if request is self._half and not whole:
+            self.transport.abort()
+            return
+        self._half = request
+        self._wait()
+
+
 class _Server(uvicorn.Server):
     """Signals are the daemon's business."""
 
@@ -159,7 +204,7 @@ class HttpDoor:
         config = uvicorn.Config(
             self.application(),
             ws=_WebsocketProtocol,
-            http="h11",
+            http=_HttpProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,

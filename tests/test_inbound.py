@@ -183,7 +183,7 @@ def websocket_door(serve: Callable[[Link], Any], token: str = "good") -> Websock
 
 
 @contextlib.asynccontextmanager
-async def serving(*offered: WebsocketDoor, **settings: Any) -> AsyncIterator[str]:
+async def serving(*offered: Door | WebsocketDoor, **settings: Any) -> AsyncIterator[str]:
     houses = Houses({"bar": ScriptedSession(offered=offered)})
     door = HttpDoor(Inbound(port=0, **settings), houses, metrics)
     sock = door.bind()
@@ -223,6 +223,64 @@ class Talk:
             with contextlib.suppress(LinkClosed):
                 await link.send("into the void")
             await link.close(1000, "late")
+
+
+# Strangers
+
+
+async def ends(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the other end hangs up."""
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return b""
+
+
+HEAD = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize("said", [b"", b"POST / HT", HEAD, HEAD + b"{", HEAD + b"{}" + b"POST /again"])
+async def test_who_says_no_whole_request_is_hung_up_on(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.2)
+    async with serving() as address:
+        host, port = address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(said)
+        await ends(reader)
+        writer.close()
+
+
+async def test_a_request_that_takes_long_to_answer_is_not_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.05)
+
+    async def slow(_: HttpRequest) -> HttpAnswer:
+        await asyncio.sleep(0.5)
+        return HttpAnswer(200, {})
+
+    async with serving(Door(PATH, slow, REFUSAL)) as address, httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.post(f"http://{address}{PATH}", content=b"{}")).status_code == 200
+
+
+async def test_a_websocket_is_not_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.05)
+    async with serving(websocket_door(Talk())) as address, dial(address) as socket:
+        await asyncio.sleep(0.5)
+        await socket.send("hello")
+        assert await socket.recv() == "heard 5"
+
+
+async def test_only_so_many_connections_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CONNECTIONS", 2)
+    async with serving() as address:
+        host, port = address.split(":")
+        held = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        assert await ends(held[2][0]) == b""
+        held[0][1].close()
+        await asyncio.sleep(0.1)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"http://{address}/healthz")).status_code == 200
+        for _, writer in held:
+            writer.close()
 
 
 async def test_text_and_bytes_go_both_ways_and_we_may_close() -> None:
