@@ -50,8 +50,8 @@ class Rules:
     declined: Callable[[Answered], Outcome | None] = _never
 
     def doubts(self, status: int) -> bool:
-        """Whether this status leaves open if the request was carried out."""
-        return status in self.ambiguous or (self.changes and status in REDIRECTED)
+        """Whether this status leaves open if a change was carried out."""
+        return self.changes and status in self.ambiguous | REDIRECTED
 
 
 @frozen
@@ -118,7 +118,7 @@ class Tries:
             return Again(rules.unavailable_seconds, outcome)
         if rules.doubts(status):
             self.ambiguous = True
-            outcome = unanswered(f"the vendor answered HTTP {status}", rules)
+            outcome = undecided(answer, rules)
             if not rules.repeatable:
                 return outcome
         if (status >= 500 or status == 429) and self._errors < len(rules.error_delays):
@@ -145,6 +145,18 @@ def unanswered(why: str, rules: Rules) -> Outcome:
     if rules.changes:
         return unknown(f"sent, and not answered: {why}", retryable=rules.repeatable)
     return ended(Failure("vendor_unavailable", f"sent, and not answered: {why}; it had no effect"))
+
+
+def undecided(answer: Answered, rules: Rules) -> Outcome:
+    """The end of a request whose answer is an error behind which it may have acted all the same."""
+    refused = refusal(answer)
+    said = refused.failure.message if refused.failure else ""
+    words = refused.failure.vendor_message if refused.failure else None
+    text = f"sent, and it may have acted: {said}"
+    failure = Failure(
+        "outcome_unknown", text, vendor_code=answer.status, vendor_message=words, retryable=rules.repeatable
+    )
+    return ended(failure, refused.vendor)
 
 
 def refusal(answer: Answered, details: JsonValue = None) -> Outcome:

@@ -158,6 +158,26 @@ def test_a_change_that_is_sent_elsewhere_may_have_been_carried_out(status: int, 
     assert end(tries(repeatable=repeatable, changes=False).after(Answered(status)))[0] == "rejected"
 
 
+def test_an_ambiguous_status_is_told_with_the_vendors_words() -> None:
+    answer = Answered(502, b'{"Message": "Till offline"}')
+    rules = Rules(repeatable=False, changes=True, ambiguous=GATEWAY)
+    outcome = Tries(rules, "s", may_wait=True, can_renew=False, ambiguous=False).after(answer)
+    assert isinstance(outcome, Outcome)
+    assert outcome.failure is not None
+    assert (outcome.failure.vendor_code, outcome.failure.vendor_message) == (502, "Till offline")
+    assert outcome.failure.message == "sent, and it may have acted: the vendor answered HTTP 502: Till offline"
+    assert outcome.vendor == {"Message": "Till offline"}
+
+
+def test_an_ambiguous_status_of_a_read_is_no_doubt() -> None:
+    rules = Rules(repeatable=False, changes=False, ambiguous=GATEWAY)
+    outcome = Tries(rules, "s", may_wait=True, can_renew=False, ambiguous=False).after(Answered(502))
+    assert end(outcome) == ("failed", "vendor_unavailable", None)
+    assert isinstance(outcome, Outcome)
+    assert outcome.failure is not None
+    assert outcome.failure.vendor_code == 502
+
+
 @pytest.mark.parametrize(
     ("status", "state", "kind"),
     [
