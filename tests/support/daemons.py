@@ -1,8 +1,11 @@
 """Real daemons for tests: as a process of its own, which can be killed, or inside the test."""
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,9 +39,17 @@ def session(**changes: Any) -> dict[str, Any]:
     return table | changes
 
 
+@functools.cache
+def _short() -> Path:
+    """Where this process' daemons have their sockets; gone when it ends."""
+    directory = Path(tempfile.mkdtemp(prefix="onp-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
 def tables(directory: Path, sessions: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A whole configuration whose files are in `directory`, but for the socket, whose path has to be short."""
-    run = Path(tempfile.mkdtemp(prefix="onp-"))
+    run = Path(tempfile.mkdtemp(dir=_short()))
     return {
         "daemon": {"state_dir": str(directory / "state")},
         "rpc": {"socket": str(run / "s")},
