@@ -44,6 +44,8 @@ LAST_WORDS = 1.0
 """Seconds that a stop waits for answers that are known to be queued for their callers."""
 CLOSING = 10.0
 """Seconds for all of a stop that follows the drain: sessions closed, the journal written."""
+SESSION_AGAIN = 5.0
+"""Seconds until a session that broke is run again."""
 TELL_EVERY = 1.0
 CLOCK_EVERY = 1.0
 CLOCK_JUMP = 2.0
@@ -224,9 +226,15 @@ class Daemon:
 
     @staticmethod
     async def _run_session(opened: _Open) -> None:
+        """Run a session until it is closed; one that breaks is run again, since the others have no part in its fault."""
         try:
             with opened.scope:
-                await opened.session.run()
+                while True:
+                    try:
+                        await opened.session.run()
+                    except Exception:
+                        log.exception("session_broke", session=opened.session.name, vendor=opened.session.vendor)
+                    await anyio.sleep(SESSION_AGAIN)
         finally:
             opened.ended.set()
 
