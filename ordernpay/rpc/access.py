@@ -57,15 +57,16 @@ class Gatekeeper:
         """
         if caller.admin or method in OPEN_METHODS:
             return
+        admins = [self._admin_group] if self._admin_group else []
         if method in ADMIN_METHODS:
-            raise _refused(caller, method, [self._admin_group] if self._admin_group else [], session)
+            raise _refused(caller, method, admins, session)
         if not self._rules:
             return
         allowing = [rule for rule in self._rules if any(fnmatch.fnmatchcase(method, known) for known in rule.methods)]
         if session is not None:
             allowing = [rule for rule in allowing if rule.sessions is None or session in rule.sessions]
         if not any(rule.group in caller.groups for rule in allowing):
-            raise _refused(caller, method, [rule.group for rule in allowing], session)
+            raise _refused(caller, method, [rule.group for rule in allowing] or admins, session)
 
     def sessions(self, caller: Caller, method: str) -> frozenset[str] | None:
         """The sessions on which a caller may call a method; None for all."""
