@@ -157,6 +157,8 @@ class Methods:
         self.gatekeeper.check(caller, "command.list", params.session)
         visible = self.gatekeeper.sessions(caller, "command.list")
         sessions = [params.session] if params.session is not None else None if visible is None else sorted(visible)
+        if params.after is not None and await self._journal.get(params.after) is None:
+            raise _invalid("after", "no such command in the journal; begin the list anew")
         rows = await self._journal.list_commands(sessions, params.state, params.after, params.limit)
         following = rows[-1].command_id if len(rows) == params.limit else None
         return Reply({"commands": [row.as_json() for row in rows], "next": following})

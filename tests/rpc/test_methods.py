@@ -188,6 +188,9 @@ async def test_the_journals_rows_are_told_page_by_page(tmp_path: Path) -> None:
         page = await it.call("command.list", {"limit": 2, "after": page["next"]})
         assert ([row["command_id"] for row in page["commands"]], page["next"]) == ([ids[0]], None)
         assert (await it.call("command.list", {"session": "other"}))["commands"] == []
+        error = await it.fails("command.list", {"after": "pruned-meanwhile"})
+        assert isinstance(error.data, dict)
+        assert (error.code, error.data["details"][0]["path"]) == (-32602, "after")  # type: ignore[index,call-overload]
         assert len((await it.call("command.list", {"state": "succeeded"}))["commands"]) == 5
         row = await it.call("command.get", {"command_id": ids[0]})
         assert (row["state"], row["method"], row["idempotency_key"]) == ("succeeded", "order.create", "0")
