@@ -40,10 +40,10 @@ class Gatekeeper:
         """Find out who a peer is; its groups are those of the user database and the process' own."""
         try:
             name = pwd.getpwuid(peer.uid).pw_name
-            gids = {*os.getgrouplist(name, peer.gid), peer.gid}
+            gids = {*os.getgrouplist(name, peer.gid)}
         except KeyError:
-            name, gids = str(peer.uid), {peer.gid}
-        groups = frozenset(_group_names(gids))
+            name, gids = str(peer.uid), set()
+        groups = frozenset(_group_names(gids | {peer.gid} | peer.groups))
         admin = peer.uid in {0, os.geteuid()} or (self._admin_group is not None and self._admin_group in groups)
         return Caller(peer.uid, name, groups, admin)
 

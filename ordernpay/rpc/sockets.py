@@ -23,6 +23,9 @@ BACKLOG = 128
 MOST_PATH_BYTES = 107
 _FIRST_INHERITED = 3
 _UCRED = struct.Struct("iII")
+_SO_PEERGROUPS = 59  # asm-generic/socket.h, Linux 4.13; the socket module has no name for it
+_MOST_GROUPS = 256
+_GID = struct.Struct("I")
 
 
 class SocketError(Exception):
@@ -44,11 +47,17 @@ class Peer:
     pid: int
     uid: int
     gid: int
+    groups: frozenset[int] = frozenset()
 
 
 def peer_of(sock: socket.socket) -> Peer:
     """The process at the other end of a connected Unix socket."""
-    return Peer(*_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
+    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    try:
+        groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_GROUPS * _GID.size)
+    except OSError:  # an old kernel, or more of them than fit: those of the user database have to do
+        groups = b""
+    return Peer(pid, uid, gid, frozenset(group for (group,) in _GID.iter_unpack(groups)))
 
 
 @attrs.define(eq=False)

@@ -54,6 +54,8 @@ def test_a_caller_is_its_user_with_the_groups_of_the_database_and_of_its_process
     assert caller(2001) == Caller(2001, "asha", frozenset({"kiosk"}), admin=False)
     assert caller(2001, 3002).groups == {"kiosk", "office"}
     assert caller(4711, 3001) == Caller(4711, "4711", frozenset({"kiosk"}), admin=False)
+    for uid, groups in ((4711, {"office", "kiosk"}), (2001, {"office", "kiosk"})):
+        assert Gatekeeper(Rpc()).caller(Peer(1, uid, 3001, frozenset({3002}))).groups == groups
 
 
 def test_root_the_daemons_own_user_and_the_admin_group_are_admins() -> None:

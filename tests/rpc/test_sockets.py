@@ -1,5 +1,6 @@
 """The socket is never taken from a living daemon, never left wider than asked, and only our own is removed."""
 
+import errno
 import fcntl
 import grp
 import os
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,7 +218,33 @@ def test_the_peer_is_who_it_is(path: Path) -> None:
         client.connect(str(path))
         accepted, _ = bound.socket.accept()
         with accepted:
-            assert peer_of(accepted) == Peer(os.getpid(), os.geteuid(), os.getegid())
+            assert peer_of(accepted) == Peer(os.getpid(), os.geteuid(), os.getegid(), frozenset(os.getgroups()))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_peer_has_the_groups_that_its_process_was_given(path: Path) -> None:
+    connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1]); input()"
+    with listen_unix(path, 0o666) as bound:
+        bound.socket.setblocking(True)
+        kiosk = subprocess.Popen(
+            [sys.executable, "-c", connect, str(path)], stdin=subprocess.PIPE, extra_groups=[54321, 54322], group=54320
+        )
+        with kiosk, bound.socket.accept()[0] as accepted:
+            peer = peer_of(accepted)
+            kiosk.communicate(b"\n")
+        assert (peer.pid, peer.gid, peer.groups) == (kiosk.pid, 54320, frozenset({54321, 54322}))
+
+
+def test_a_kernel_that_tells_no_groups_tells_the_rest() -> None:
+    class Old(socket.socket):
+        def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+            if option != socket.SO_PEERCRED:
+                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+            return super().getsockopt(level, option, size)
+
+    one, other = socket.socketpair()
+    with other, Old(fileno=one.detach()) as old:
+        assert peer_of(old) == Peer(os.getpid(), os.geteuid(), os.getegid())
 
 
 INHERITOR = """
