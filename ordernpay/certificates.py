@@ -13,6 +13,8 @@ from typing import Final
 
 from attrs import frozen
 
+from ordernpay.conversion import Fault
+
 _VERSION: Final = 0xA0
 _TIMES: Final = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
 _BMP_STRING: Final = 0x1E
@@ -50,6 +52,34 @@ def read_file(path: Path) -> Certificate:
     if found is None:
         raise ValueError("no certificate in PEM form")
     return parse(ssl.PEM_cert_to_DER_cert(found[0]))
+
+
+def door_faults(certificate: str | None, key: str | None) -> list[Fault]:
+    """Why the HTTP door cannot show its certificate, by the key of `[inbound]` that says so; none where it can.
+
+    Args:
+        certificate: file of the certificate and its chain; None where the door speaks no TLS.
+        key: file of its key.
+    """
+    if certificate is None or key is None:
+        return []
+    try:
+        read_file(Path(certificate))
+    except (OSError, ValueError) as error:
+        wanted = "expected a certificate and its chain in PEM form"
+        return [Fault("inbound.tls_certificate", f"{wanted}, got {_got(certificate, error)}")]
+    wanted = "expected the key of tls_certificate, in PEM form and without a password"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError:
+        return [Fault("inbound.tls_key", f"{wanted}, got {key}")]
+    except OSError as error:
+        return [Fault("inbound.tls_key", f"{wanted}, got {_got(key, error)}")]
+    return []
+
+
+def _got(file: str, error: Exception) -> str:
+    return f"{file} ({error.strerror if isinstance(error, OSError) else error})"
 
 
 def of_peer(connection: object) -> Certificate | None:

@@ -18,6 +18,7 @@ import structlog
 from attrs import define, field
 
 from ordernpay import __version__
+from ordernpay.certificates import door_faults
 from ordernpay.clock import Clock, SystemClock
 from ordernpay.config import Config, ConfigError, Inbound, SessionConfig, load
 from ordernpay.conversion import Fault
@@ -138,7 +139,10 @@ class Daemon:
 
     def _doors(self) -> tuple[list[BoundSocket | socket.socket], socket.socket | None]:
         """The sockets, taken before the journal is touched: who cannot have them changes nothing."""
-        rpc = self.config.rpc
+        rpc, inbound = self.config.rpc, self._inbound()
+        faults = [] if inbound is None else door_faults(inbound.tls_certificate, inbound.tls_key)
+        if faults:
+            raise ConfigError(self.config.file, faults)
         bound: list[BoundSocket | socket.socket] = []
         try:
             bound += [sock for _, sock in inherited_sockets(os.environ) if sock.family == socket.AF_UNIX]
@@ -149,7 +153,6 @@ class Daemon:
             raise ConfigError(self.config.file, [fault]) from None
         except SocketError as error:
             raise StartFailed(str(error)) from None
-        inbound = self._inbound()
         if inbound is None:
             return bound, None
         try:

@@ -10,12 +10,17 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordernpay.certificates import Certificate, of_peer, parse, read_file
+from ordernpay.certificates import Certificate, door_faults, of_peer, parse, read_file
 
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
 FAR = datetime(2055, 6, 7, 8, 9, 10, tzinfo=UTC)
@@ -68,3 +73,30 @@ def test_plain_connections_show_none() -> None:
 def test_whatever_came_it_is_a_certificate_or_a_value_error(cut: int, rest: bytes) -> None:
     with contextlib.suppress(ValueError):
         parse(DER[:cut] + rest)
+
+
+def test_a_certificate_and_its_key_are_no_fault_and_anything_else_names_the_file_that_is(tmp_path: Path) -> None:
+    ours, other = trustme.CA().issue_cert("pos.test"), trustme.CA().issue_cert("pos.test")
+    chain, key, foreign, locked, junk = (str(tmp_path / name) for name in ("chain", "key", "foreign", "locked", "junk"))
+    Path(chain).write_bytes(b"".join(pem.bytes() for pem in ours.cert_chain_pems))
+    Path(key).write_bytes(ours.private_key_pem.bytes())
+    Path(foreign).write_bytes(other.private_key_pem.bytes())
+    private = load_pem_private_key(ours.private_key_pem.bytes(), None)
+    Path(locked).write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"not to be asked for"))
+    )
+    Path(junk).write_text("junk")
+    assert door_faults(None, None) == door_faults(chain, key) == []
+    for certificate, why in (
+        (str(tmp_path / "none"), "No such file"),
+        (str(tmp_path), "directory"),
+        (junk, "in PEM form"),
+    ):
+        [fault] = door_faults(certificate, key)
+        assert fault.path == "inbound.tls_certificate"
+        assert certificate in fault.message
+        assert why in fault.message
+    for wrong in (str(tmp_path / "none"), foreign, locked, junk):
+        [fault] = door_faults(chain, wrong)
+        assert fault.path == "inbound.tls_key"
+        assert wrong in fault.message

@@ -2,6 +2,7 @@
 
 import click
 
+from ordernpay.certificates import door_faults
 from ordernpay.cli.configuration import EXIT_CONFIG, config_option, read_config
 from ordernpay.cli.terminal import print_json
 from ordernpay.commands import COMMANDS
@@ -26,6 +27,8 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
     doubtful: list[Fault] = []
     try:
         loaded = read_config(path)
+        door = loaded.inbound
+        faults = [] if door is None else door_faults(door.tls_certificate, door.tls_key)
         doubtful = [*doubts(loaded), *unknown_groups(loaded.rpc), *idle_rules(loaded, (*COMMANDS, *METHODS))]
     except ConfigError as error:
         faults = error.faults

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import trustme
 from click.testing import CliRunner
 
 from ordernpay.cli import main
@@ -79,11 +80,12 @@ def test_what_the_access_rules_name_and_nothing_has_is_doubtful(tmp_path: Path) 
     [
         ('host = "0.0.0.0"', True),
         ('host = "127.0.0.1"', False),
-        ('host = "0.0.0.0"\ntls_certificate = "c.pem"\ntls_key = "k.pem"', False),
+        ('host = "0.0.0.0"\ntls_certificate = "DIR/tls.pem"\ntls_key = "DIR/tls.pem"', False),
     ],
 )
 def test_a_door_that_is_open_to_others_without_tls_is_doubtful(tmp_path: Path, inbound: str, *, doubtful: bool) -> None:
-    file = written(tmp_path / "door.toml", f"[inbound]\n{inbound}\n{GOOD}")
+    trustme.CA().issue_cert("pos.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "tls.pem")
+    file = written(tmp_path / "door.toml", f"[inbound]\n{inbound.replace('DIR', str(tmp_path))}\n{GOOD}")
     ended = CliRunner().invoke(main, ["check", "--config", file])
     assert ended.exit_code == 0
     assert (f"{file}: doubtful: inbound.host: " in ended.output) == doubtful

@@ -55,6 +55,21 @@ async def test_a_group_that_this_machine_does_not_know_is_a_fault_of_the_configu
     assert ended.err == f'Error: {config}: rpc.group: expected a group of this machine, got "no-such-group"\n'
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+async def test_a_certificate_that_cannot_be_shown_is_a_fault_before_anything_is_ready(
+    artifacts: Path, command: str
+) -> None:
+    inbound = {"port": 0, "tls_certificate": "/nowhere/cert.pem", "tls_key": "/nowhere/key.pem"}
+    config = toml.write(artifacts / "ordernpay.toml", tables(artifacts, {}, inbound=inbound))
+    ended = await ordernpay(command, "--config", str(config))
+    assert ended.status == 78
+    assert (
+        f"{config}: inbound.tls_certificate: expected a certificate and its chain in PEM form" in ended.out + ended.err
+    )
+    assert "daemon_started" not in ended.err
+    assert not (artifacts / "state").exists()
+
+
 async def test_sockets_that_are_not_what_the_environment_says_are_told_and_end_with_1(artifacts: Path) -> None:
     config = toml.write(artifacts / "ordernpay.toml", tables(artifacts, {}))
     program = shlex.join([sys.executable, "-m", "ordernpay", "run", "--config", str(config)])
