@@ -78,6 +78,17 @@ def door_faults(certificate: str | None, key: str | None) -> list[Fault]:
     return []
 
 
+def authorities_fault(ca_file: str) -> str | None:
+    """Why no authority can be taken from a file; None where one can."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_file)
+    except ssl.SSLError:
+        return f"expected certificates of authorities in PEM form, got {ca_file}"
+    except OSError as error:
+        return f"expected certificates of authorities in PEM form, got {_got(ca_file, error)}"
+    return None
+
+
 def _got(file: str, error: Exception) -> str:
     return f"{file} ({error.strerror if isinstance(error, OSError) else error})"
 

@@ -2,11 +2,11 @@
 
 import click
 
-from ordernpay.certificates import door_faults
+from ordernpay.certificates import authorities_fault, door_faults
 from ordernpay.cli.configuration import EXIT_CONFIG, config_option, read_config
 from ordernpay.cli.terminal import print_json
 from ordernpay.commands import COMMANDS
-from ordernpay.config import ConfigError, config_path, doubts
+from ordernpay.config import Config, ConfigError, config_path, doubts
 from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonValue
 from ordernpay.rpc.access import idle_rules, unknown_groups
@@ -30,6 +30,7 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
         door = loaded.inbound
         faults = [] if door is None else door_faults(door.tls_certificate, door.tls_key)
         doubtful = [*doubts(loaded), *unknown_groups(loaded.rpc), *idle_rules(loaded, (*COMMANDS, *METHODS))]
+        doubtful += _authorities(loaded)
     except ConfigError as error:
         faults = error.faults
     if as_json:
@@ -42,6 +43,13 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
         click.echo(f"{path}: {_count(len(faults), 'fault')}" if faults else f"{path}: ok")
     if faults:
         ctx.exit(EXIT_CONFIG)
+
+
+def _authorities(config: Config) -> list[Fault]:
+    """Sessions whose ca_file is none: each stays down, and the others are served."""
+    named = {name: session.ca_file for name, session in config.sessions.items() if session.ca_file is not None}
+    found = ((name, authorities_fault(file)) for name, file in named.items())
+    return [Fault(f"sessions.{name}.ca_file", f"{why}: it will stay down") for name, why in found if why is not None]
 
 
 def _line(file: str, label: str, fault: Fault) -> str:

@@ -91,6 +91,19 @@ def test_a_door_that_is_open_to_others_without_tls_is_doubtful(tmp_path: Path, i
     assert (f"{file}: doubtful: inbound.host: " in ended.output) == doubtful
 
 
+def test_authorities_that_cannot_be_read_are_doubtful(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    junk = written(tmp_path / "junk.pem", "junk")
+    for ca_file, doubtful in ((tmp_path / "ca.pem", False), (junk, True), (tmp_path / "none.pem", True)):
+        file = written(tmp_path / "ca.toml", f'{GOOD}ca_file = "{ca_file}"\n')
+        ended = CliRunner().invoke(main, ["check", "--config", file])
+        assert ended.exit_code == 0
+        expected = (
+            f"{file}: doubtful: sessions.bar.ca_file: expected certificates of authorities in PEM form, got {ca_file}"
+        )
+        assert (expected in ended.output) == doubtful
+
+
 def test_every_fault_is_told_with_its_file_and_key_and_ends_with_78(tmp_path: Path) -> None:
     file = written(tmp_path / "bad.toml", BAD)
     ended = CliRunner().invoke(main, ["check", "--config", file])
