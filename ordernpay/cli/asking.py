@@ -64,8 +64,8 @@ class AnsweredError(click.ClickException):
 
     exit_code = EXIT_ANSWERED_ERROR
 
-    def __init__(self, failure: RpcFailure, place: Path) -> None:
-        super().__init__(_sentence(failure, place))
+    def __init__(self, failure: RpcFailure, place: Path, *, journaled: bool = True) -> None:
+        super().__init__(_sentence(failure, place, journaled=journaled))
         self.error: JsonObject = {"code": failure.code, "message": failure.message, "data": failure.data}
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -94,19 +94,25 @@ def ask(socket: Path | None, method: str, params: JsonObject | None = None) -> J
     return converse(socket, conversation)
 
 
-def converse(socket: Path | None, conversation: Callable[[Client], Awaitable[T]]) -> T:
-    """Hold a conversation with the daemon, or end the program with the reason and its exit status."""
+def converse(socket: Path | None, conversation: Callable[[Client], Awaitable[T]], *, journaled: bool = True) -> T:
+    """Hold a conversation with the daemon, or end the program with the reason and its exit status.
+
+    Args:
+        socket: where; None for the default.
+        conversation: what is asked.
+        journaled: whether a command that it ends with can be looked up.
+    """
 
     async def hold() -> T:
         async with connect(socket) as client:
             return await conversation(client)
 
-    with explained(socket):
+    with explained(socket, journaled=journaled):
         return anyio.run(hold)
 
 
 @contextmanager
-def explained(socket: Path | None) -> Iterator[None]:
+def explained(socket: Path | None, *, journaled: bool = True) -> Iterator[None]:
     """End the program in words and with the right exit status, however talking to the daemon fails."""
     place = default_socket() if socket is None else socket
     try:
@@ -126,21 +132,22 @@ def explained(socket: Path | None) -> Iterator[None]:
     except TooSlow as error:
         raise NotAnswered(f"events from {place}: {error}. Go on with --since.") from None
     except RpcFailure as error:
-        raise AnsweredError(error, place) from None
+        raise AnsweredError(error, place, journaled=journaled) from None
     except JsonError as error:
         raise click.UsageError(f"this cannot be sent as JSON: {error}.") from None
 
 
-def _sentence(failure: RpcFailure, place: Path) -> str:
+def _sentence(failure: RpcFailure, place: Path, *, journaled: bool) -> str:
     if failure.code == NO_SUCH_METHOD:
         return f"{place}: {printable(failure.message)}. `ordernpay schema` lists the methods."
     faults = objects({"details": failure.details}, "details") if failure.kind == "invalid_params" else []
     what = "the params are not what the method takes" if faults else printable(failure.message)
     lines = [f"{place}: {what} ({failure.kind or 'error'})."]
     if failure.command_id is not None:
-        lines.append(
-            f"  command: {failure.command_id} ({failure.state}); see `ordernpay commands {failure.command_id}`"
+        kept = (
+            f"; see `ordernpay commands {failure.command_id}`" if journaled else ", which is not kept: it has no effect"
         )
+        lines.append(f"  command: {failure.command_id} ({failure.state}){kept}")
     if failure.vendor_message:
         lines.append(f"  the vendor says: {printable(failure.vendor_message)}")
     lines += [f"  {printable(fault.get('path'))}: {printable(fault.get('message'))}" for fault in faults]

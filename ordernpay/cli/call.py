@@ -63,7 +63,8 @@ def call(method: str, pairs: tuple[str, ...], whole: str | None, timeout: float 
             return await client.call(method, params)
         raise ConnectionLost("it did not answer in time")
 
-    print_json(converse(socket, conversation))
+    journaled = method not in COMMANDS or COMMANDS[method].changes
+    print_json(converse(socket, conversation, journaled=journaled))
 
 
 def _whole(text: str) -> JsonObject:

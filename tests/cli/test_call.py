@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ordernpay.cli import main
 from ordernpay.cli.call import _built
 from ordernpay.simulator.faults import Fault
-from ordernpay.simulator.shop import CREATE_ORDER
+from ordernpay.simulator.shop import CREATE_ORDER, GET_OPEN_ORDERS
 from tests.cli.program import ORDER, Venue, interrupt, ordernpay
 from tests.support.wait import until
 
@@ -160,6 +160,17 @@ async def test_a_closed_socket_ends_with_69_and_names_its_group(open_directory: 
     assert f"permission denied at {path}".encode() in err
     assert b"belongs to group root" in err
     assert b"nobody is not in it" in err
+
+
+async def test_an_error_leads_to_the_journal_only_where_the_command_is_in_it(venue: Venue) -> None:
+    venue.pos.faults.plan(Fault.SILENT, message_type=CREATE_ORDER)
+    venue.pos.faults.plan(Fault.SILENT, message_type=GET_OPEN_ORDERS)
+    changing = await venue.run("call", "order.create", "--json", json.dumps({"order": ORDER, "timeout": 0.3}))
+    reading = await venue.run("call", "order.list", "timeout=0.3")
+    assert (changing.status, reading.status) == (1, 1)
+    assert "(unknown); see `ordernpay commands " in changing.err
+    assert "(failed), which is not kept: it has no effect" in reading.err
+    assert "ordernpay commands" not in reading.err
 
 
 async def test_ctrl_c_ends_quietly_and_takes_nothing_back(venue: Venue) -> None:
