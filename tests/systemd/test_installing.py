@@ -105,6 +105,19 @@ def test_a_second_install_brings_back_what_was_taken_away(venue: Venue) -> None:
     assert call("kiosk", "daemon.status").status == 0
 
 
+def test_a_second_install_builds_a_damaged_release_anew(venue: Venue) -> None:
+    """As after a new version of Debian, whose Python does not look where the old one's packages are."""
+    damaged = release()
+    [packages] = (RELEASES / damaged / "lib").glob("python3.*")
+    packages.rename(packages.with_name("python2.7"))
+    told = install().done().out
+    assert f"release {damaged} is damaged; it is built anew" in told
+    assert release() != damaged
+    assert runs(release())
+    assert call("kiosk", "daemon.status").status == 0
+    packages.with_name("python2.7").rename(packages)
+
+
 def test_an_upgrade_keeps_the_release_before_and_no_other_and_a_rollback_goes_back(
     venue: Venue, tmp_path: Path
 ) -> None:
