@@ -41,7 +41,7 @@ from tests.systemd.venue import (
     wheels,
 )
 
-pytestmark = pytest.mark.box
+pytestmark = [pytest.mark.box, pytest.mark.timeout(300)]
 
 OPT = RELEASES.parent
 COMMAND_FILE = Path("/usr/local/bin/ordernpay")

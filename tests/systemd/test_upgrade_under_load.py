@@ -33,7 +33,7 @@ def broken_tree(place: Path) -> Path:
     return place
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_two_upgrades_and_one_that_fails_cost_no_order(venue: Venue, tmp_path: Path) -> None:
     broken = broken_tree(tmp_path / "broken")
     since, running = cursor(), [(main_pid(), release())]

@@ -45,7 +45,7 @@ def wheels() -> str:
 
 def install(*options: str, tree: Path = ROOT) -> Ended:
     """`systemd/install OPTIONS…`, as it ended."""
-    return run(str(tree / "systemd" / "install"), "--wheels", wheels(), *options, seconds=110)
+    return run(str(tree / "systemd" / "install"), "--wheels", wheels(), *options, seconds=200)
 
 
 def uninstall(*options: str) -> Ended:
