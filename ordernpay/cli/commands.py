@@ -89,8 +89,9 @@ def _show_one(command: JsonObject, *, as_json: bool) -> None:
 def _remedy(command_id: str) -> str:
     """What a person can do about an unknown command."""
     return (
-        "Look at the till, then either\n"
-        f"  ordernpay call command.retry command_id={command_id}    (sends it again under its own identity), or\n"
-        f"  ordernpay call command.resolve command_id={command_id} state=succeeded note='seen at the till'"
-        "    (or state=failed)"
+        "Look at the till. If it is there:\n"
+        f"  ordernpay call command.resolve command_id={command_id} state=succeeded note='seen at the till'\n"
+        "If it is not, either give it up with state=failed, or have it sent again:\n"
+        f"  ordernpay call command.retry command_id={command_id}\n"
+        "Only Order N Pay knows a repeat; any other vendor would do once more what is there already."
     )

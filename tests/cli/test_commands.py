@@ -33,7 +33,11 @@ async def test_an_unknown_command_is_easy_to_see_and_says_what_to_do(venue: Venu
 
     one = await venue.run("commands", command_id)
     assert one.status == 0
-    assert f"call command.retry command_id={command_id}" in one.out
+    there, absent = one.out.split("If it is not, ")
+    assert f"call command.resolve command_id={command_id} state=succeeded" in there
+    assert "command.retry" not in there
+    assert f"call command.retry command_id={command_id}" in absent
+    assert "any other vendor would do once more" in absent
     row = json.loads((await venue.run("commands", command_id, "--json")).out)
     assert (row["state"], row["idempotency_key"]) == ("unknown", "A2")
     retried = await venue.run("call", "command.retry", f"command_id={command_id}")
