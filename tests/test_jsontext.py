@@ -92,7 +92,7 @@ def test_reads(text: str, value: JsonValue) -> None:
     [
         ("", "not JSON: Expecting value", 0),
         ("nul", "not JSON: Expecting value", 0),
-        ("[1,]", "not JSON: Expecting value", 3),
+        ("[1,,2]", "not JSON: Expecting value", 3),
         ("1 2", "not JSON: Extra data", 2),
         ('"\x00"', "not JSON: Invalid control character", 1),
         ('["a\\', "not JSON: Unterminated string starting", 1),
