@@ -5,6 +5,7 @@ configuration; 130 after Ctrl-C, but for what runs until it is told to end.
 """
 
 import importlib
+import io
 import os
 import sys
 from typing import Any, Final
@@ -38,6 +39,8 @@ class _Program(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # where a terminal cannot show what a vendor or a folder is called
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import trustme
 from click.testing import CliRunner
 
 from ordernpay.cli import main
+from tests.cli.program import ordernpay
 
 GOOD = """
 [sessions.bar]
@@ -135,3 +137,14 @@ def test_a_file_that_cannot_be_read_is_a_fault_like_any_other(
     ended = CliRunner().invoke(main, [command, "--config", str(file)])
     assert ended.exit_code == 78
     assert str(file) in ended.output
+
+
+@pytest.mark.parametrize("command", ["check", "doctor"])
+@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "Caf\\u0117"), ("utf-8", "Cafė")])
+async def test_a_terminal_that_cannot_show_a_character_is_shown_its_number(
+    tmp_path: Path, command: str, encoding: str, shown: str
+) -> None:
+    missing = tmp_path / "Cafė" / "ordernpay.toml"
+    ended = await ordernpay(command, "--config", str(missing), env=os.environ | {"PYTHONIOENCODING": encoding})
+    assert ended.status == 78
+    assert f"{shown}/ordernpay.toml: cannot be read" in ended.out
