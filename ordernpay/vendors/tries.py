@@ -165,7 +165,7 @@ def refusal(answer: Answered, details: JsonValue = None) -> Outcome:
     kinds = {401: "unauthorised", 403: "unauthorised", 404: "not_found", 409: "conflict", 429: "vendor_unavailable"}
     kind = kinds.get(status, "vendor_unavailable" if status >= 500 else "rejected")
     body = answer.json()
-    said = _said(body)
+    said = _said(body) or _plain(answer)
     text = f"the vendor answered HTTP {status}" + (f": {said}" if said else "")
     return ended(Failure(kind, text, vendor_code=status, vendor_message=said, details=details), body)
 
@@ -181,6 +181,13 @@ def _said(body: JsonValue) -> str | None:
     words = next((value for name in texts if isinstance(value := named.get(name), str) and value), None)
     said = [words, *_details(named)] if words else _details(named)
     return " ".join(said)[:MESSAGE_SHOWN] or None
+
+
+def _plain(answer: Answered) -> str | None:
+    """What a body says that is text; a page of HTML is for browsers, and of something on the way."""
+    if not answer.headers.get("content-type", "").lower().startswith("text/plain"):
+        return None
+    return " ".join(answer.body.decode(errors="replace").split())[:MESSAGE_SHOWN] or None
 
 
 def _details(named: JsonObject) -> list[str]:

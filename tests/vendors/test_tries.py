@@ -321,6 +321,21 @@ def test_a_refusal_tells_what_is_behind_its_first_words(body: bytes, words: str)
     assert outcome.failure.vendor_message == words
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("text/plain; charset=utf-8", b"Table 24\r\nis locked\n", "Table 24 is locked"),
+        ("Text/Plain", b"\xff", "\ufffd"),
+        ("text/plain", b" \n", None),
+        ("text/html", b"<h1>Bad Request</h1>", None),
+    ],
+)
+def test_a_refusal_in_plain_text_is_told(kind: str, body: bytes, words: str | None) -> None:
+    outcome = refusal(Answered(400, body, {"content-type": kind}))
+    assert outcome.failure is not None
+    assert outcome.failure.vendor_message == words
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'""', b'{"message": ""}', b'{"message": {"a": 1}}'])
 def test_a_refusal_without_words_tells_its_status(body: bytes) -> None:
     outcome = refusal(Answered(404, body))
