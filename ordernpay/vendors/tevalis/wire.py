@@ -13,6 +13,7 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | the submitted order's UID is that of the submit's answer, else the calculated one | –                 |
 | a submit answered with a 5xx may have acted, but for 501 and 503                  | –                 |
 | a cancel answered with 502, 504 or 520 to 524 may have acted, with another not    | –                 |
+| `IsSuccess: false` is a no in every answer (documented for PMSChargeToRoom alone) | –                 |
 | macro items, discounts and promotions: sent in the shape that the kiosk gives     | `options`         |
 """
 
