@@ -15,6 +15,7 @@ import contextlib
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import anyio
@@ -34,6 +35,9 @@ LATE_SECONDS: Final = 120.0
 MOST_LATE: Final = 256
 """Requests of a session whose answer is waited for after their deadline; the one that waits longest is given up for
 another, since each holds a connection."""
+
+PLAUSIBLE: Final = frozenset(bytes([first]) for first in b'{["-0123456789tfn') | {b""}
+"""What JSON begins with; nothing at all is an answer, too."""
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 REDACTED: Final = b"[redacted]"
@@ -70,8 +74,17 @@ class Answered:
         """Whether this can be the vendor's own answer: JSON, or nothing; not what something on the way says."""
         return not self.body.strip() or self.body.strip() == b"null" or self.json() is not None
 
+    @property
+    def plausible(self) -> bool:
+        """The same at a glance, for what nobody reads: a catalogue of megabytes is not taken apart for that."""
+        return self.body.lstrip()[:1] in PLAUSIBLE
+
     def json(self) -> JsonValue:
         """The body as JSON; None where it is none."""
+        return self._value
+
+    @cached_property
+    def _value(self) -> JsonValue:
         try:
             value: JsonValue = tolerant(self.body)
         except (ValueError, RecursionError):

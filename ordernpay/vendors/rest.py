@@ -203,7 +203,7 @@ class RestLine:
                 self.counters["unanswered"] += 1
             case _:
                 self.counters["answers"] += 1
-                if result.ok and result.readable:
+                if result.ok and result.plausible:
                     self.stands()
                 crash.point("answered")
         return result

@@ -94,10 +94,15 @@ class Tries:
                 self.ambiguous = True
                 outcome = unanswered(why, self.rules)
                 return Again(self._back_off(), outcome) if self.rules.repeatable else outcome
-            case Answered() if result.ok and not result.readable:
+            case Answered() if result.ok and not self._credible(result):
                 return self.after(NoAnswer(f"the answer, HTTP {result.status}, is no JSON"))
             case _:
                 return self._answered(result)
+
+    def _credible(self, answer: Answered) -> bool:
+        """Whether it can be the vendor's own answer; that of a probe is looked at, not read."""
+        probing = not (self.rules.changes or self.rules.repeatable)
+        return answer.plausible if probing else answer.readable
 
     def _not_sent(self, why: str) -> Outcome | Again:
         if not self.may_wait:

@@ -580,3 +580,9 @@ async def test_a_new_ca_file_counts_after_a_while(authority: trustme.CA, ca_file
 )
 def test_a_body_that_is_no_json_reads_as_nothing(body: bytes, value: object) -> None:
     assert Answered(200, body).json() == value
+
+
+def test_a_body_is_read_once() -> None:
+    there = Answered(200, b'{"a": [1.50]}')
+    assert there.json() is there.json()
+    assert there == Answered(200, b'{"a": [1.50]}')

@@ -97,11 +97,17 @@ def test_a_good_answer_that_is_no_json_may_come_from_something_on_the_way(body: 
 
 @pytest.mark.parametrize("body", [b"<html>OK</html>", b"{", b"\xff"])
 def test_nothing_is_read_out_of_an_answer_that_is_no_json(body: bytes) -> None:
-    assert end(tries(changes=False).after(Answered(200, body))) == ("failed", "vendor_unavailable", None)
     state = tries(repeatable=True, changes=False)
     assert end(again(state.after(Answered(200, body))).otherwise) == ("failed", "vendor_unavailable", None)
     answer = Answered(200)
     assert state.after(answer) is answer
+
+
+def test_what_nobody_reads_is_looked_at_without_being_taken_apart() -> None:
+    probe = tries(changes=False)
+    assert end(probe.after(Answered(200, b" <html>OK</html>"))) == ("failed", "vendor_unavailable", None)
+    for body in (b"", b" {", b"[1, 2", b'"x', b"null", b"-1", b"7"):
+        assert probe.after(Answered(200, body)) == Answered(200, body)
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"null", b" null ", b"{}", b"[]", b"false", b'"id"'])
