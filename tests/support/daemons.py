@@ -43,6 +43,7 @@ def session(**changes: Any) -> dict[str, Any]:
 def _short() -> Path:
     """Where this process' daemons have their sockets; gone when it ends."""
     directory = Path(tempfile.mkdtemp(prefix="onp-"))
+    directory.chmod(0o711)  # a test may let another user through to one of them
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
