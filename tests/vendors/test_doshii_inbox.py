@@ -402,6 +402,27 @@ async def test_a_state_that_was_told_is_not_told_again_after_a_restart(*, restar
     assert len(journal.reports) == 2
 
 
+@pytest.mark.parametrize(
+    ("later", "state", "news"),
+    [
+        (0.0, "accepted", False),
+        (SAME_WITHIN, "accepted", False),
+        (SAME_WITHIN + 1, "accepted", True),
+        (0.0, "complete", True),
+    ],
+)
+async def test_an_event_that_comes_after_catching_up_is_no_news(later: float, state: str, *, news: bool) -> None:
+    journal, clock = Journal(), HandClock()
+    box = opened(journal, clock)
+    box.note_made({"id": "1", "status": "pending"})
+    await box.caught_up({"id": "1", "status": "accepted"})
+    clock.time += later
+    late = {"event": "order_updated", "data": {"id": "1", "status": state}}
+    for result in (None if news else "repeat", "repeat"):
+        assert await told(box, late) == HttpAnswer(200, {}, result=result)
+    assert len(journal.reports) == (2 if news else 1)
+
+
 async def test_an_order_that_was_never_heard_of_is_told_where_a_command_made_it() -> None:
     journal = Journal()
     box = opened(journal)

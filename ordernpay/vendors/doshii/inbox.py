@@ -63,6 +63,7 @@ class Inbox:
         self._quotes: OrderedDict[str, tuple[JsonObject, JsonValue]] = OrderedDict()
         self._news = anyio.Event()
         self._told: OrderedDict[str, str] = OrderedDict()
+        self._caught: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._feed = Feed(name, config, clock, self._from_socket, catch_up, self._socket_changed, line.http.seen)
         if config.socket_url is not None:
             line.pulses.append(self._feed.pulse)
@@ -121,11 +122,17 @@ class Inbox:
         else:
             of = f"doshii:{_digest(name, {key: data.get(key) for key in SUBJECT})}:"
             how = of + content, SAME_WITHIN, of
-        published = await self._publish([answers.event(name, reader, raw)], *how)
+        caught_up = name in ORDER_EVENTS and self._is_caught_up(reader)
+        published = await self._publish([] if caught_up else [answers.event(name, reader, raw)], *how)
         self._keep_quote(name, data, raw)
         if name in ORDER_EVENTS:
             await self._mark(reader)
-        return published
+        return Published(news=False, settled=0) if caught_up else published
+
+    def _is_caught_up(self, order: Reader) -> bool:
+        """Whether an event that comes late tells what was found, and told, by catching up."""
+        status, at = self._caught.get(order.text("id") or "", (None, 0.0))
+        return status is not None and status == answers.status(order) and self._clock.wall() - at <= SAME_WITHIN
 
     async def _mark(self, order: Reader) -> None:
         """Remember, also beyond a restart, that this state of an order was told."""
@@ -183,6 +190,9 @@ class Inbox:
         report: Report = answers.event("order_updated", Reader(data), raw)
         if not heard_of:
             report = evolve(report, known=("order_id", identity))
+        self._caught[identity] = status, self._clock.wall()
+        while len(self._caught) > QUOTES_KEPT:
+            self._caught.popitem(last=False)
         try:
             await self._publish([report], _state(identity, status))
         except OSError:
