@@ -264,6 +264,28 @@ async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     assert (list(box._quotes), list(box._told)) == (["47", "48", "49"], ["47", "48", "49"])
 
 
+# Locations
+
+
+@pytest.mark.parametrize("name", ["order_updated", "menu_updated", "app_store_status_updated", "location_subscription"])
+async def test_what_happens_at_another_location_is_told_by_the_session_of_that_one(name: str) -> None:
+    journal = Journal()
+    box = opened(journal)
+    data: dict[str, Any] = {"id": "1", "status": "accepted", "locationId": "another"}
+    await box._from_socket(name, data, None)
+    assert await told(box, {"event": name, "data": data}) == HttpAnswer(200, {}, result="repeat")
+    assert (journal.reports, box.heard()) == ([], {})
+    for location in ("Qm7Zt1", "17", 17, None):
+        await box._from_socket(name, data | {"locationId": location}, None)
+    assert len(journal.reports) == 4
+
+
+async def test_a_quote_is_known_by_its_id_alone() -> None:
+    journal = Journal()
+    await told(opened(journal), {"event": "order_preprocess", "data": COMPLETE | {"locationId": "another"}})
+    assert [report.kind for report in journal.reports] == ["quote.completed"]
+
+
 # The socket's own
 
 

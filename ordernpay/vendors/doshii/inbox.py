@@ -115,6 +115,8 @@ class Inbox:
     async def _take(self, name: str, data: JsonObject, raw: JsonValue) -> Published:
         """Publish an event, unless its twin was; raises `OSError` while the journal cannot be written."""
         reader = Reader(data)
+        if self._is_elsewhere(name, reader):
+            return Published(news=False, settled=0)
         content = _digest(name, data)
         if name in MOVES_ON:
             within = None if name == PREPROCESS and answers.status(reader) in ENDS else SAME_WITHIN
@@ -133,6 +135,16 @@ class Inbox:
         """Whether an event that comes late tells what was found, and told, by catching up."""
         status, at = self._caught.get(order.text("id") or "", (None, 0.0))
         return status is not None and status == answers.status(order) and self._clock.wall() - at <= SAME_WITHIN
+
+    def _is_elsewhere(self, name: str, data: Reader) -> bool:
+        """Whether an event is of another location: a socket, or a global webhook, brings those of all that the app serves.
+
+        A quote knows its own by the id. A number is another kind of id than the hashed one that we are given.
+        """
+        location = data.text("locationId")
+        if location is None or location.isdecimal() or name == PREPROCESS:
+            return False
+        return location != self._config.location_id
 
     async def _mark(self, order: Reader) -> None:
         """Remember, also beyond a restart, that this state of an order was told."""
