@@ -108,7 +108,7 @@ def _append(update: UpdateOrder, config: DoshiiConfig, faults: list[Fault]) -> W
 
 
 def _listing(query: ListOrders, faults: list[Fault]) -> str:
-    wanted: dict[str, str | int] = {"limit": MOST_LISTED}
+    wanted: dict[str, str | int] = {}
     if query.status is not None:
         states = [theirs for theirs, ours in wire.STATUSES.items() if ours == query.status]
         if not states:
@@ -116,8 +116,9 @@ def _listing(query: ListOrders, faults: list[Fault]) -> str:
             faults.append(Fault("status", f"doshii's orders are never {query.status}: expected one of {known}"))
         wanted["status"] = ",".join(states)
     if query.table is not None:
-        return f"tables/{quote(query.table, safe='')}/orders?{urlencode(wanted)}"
-    return f"orders?{urlencode(wanted)}"
+        path = f"tables/{quote(query.table, safe='')}/orders"  # which knows no other query than the status
+        return f"{path}?{urlencode(wanted)}" if wanted else path
+    return f"orders?{urlencode({'limit': MOST_LISTED, **wanted})}"
 
 
 def _native(params: VendorRequest, faults: list[Fault]) -> Work:
