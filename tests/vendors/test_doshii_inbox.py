@@ -112,6 +112,16 @@ async def test_a_verification_with_an_event_in_it_is_an_event() -> None:
     assert await told(box, EVENT, authorization="Basic Z3Vlc3M6", query={"verify": "w-1"}) is None
 
 
+async def test_the_verification_may_stand_in_the_body_alone() -> None:
+    journal = Journal()
+    assert await told(opened(journal), {"verify": "w-1"}, "") == HttpAnswer(200, "w-1", result="verified")
+    others: list[Any] = [{"verify": 1}, {"verify": "w-1", **EVENT}, {"verify": "w" * 5_000}, ["verify"], b"{"]
+    for other in others:
+        assert await told(opened(journal), other, "") is None
+    assert await told(opened(journal), EVENT, "", {"verify": "w-1"}) is None
+    assert journal.reports == []
+
+
 # Deliveries
 
 

@@ -32,6 +32,7 @@ from ordernpay.vendors.rest import RestLine
 UNAUTHORISED: Final = HttpAnswer(401, {"error": "authorisation missing or wrong"})
 SAME_WITHIN: Final = 600.0
 """Seconds within which an event with the same content is the same event; Doshii gives deliveries no name."""
+CHALLENGE_BYTES: Final = 4_096
 QUOTES_KEPT: Final = 1_000
 PAUSE: Final = 1.0
 PREPROCESS: Final = "order_preprocess"
@@ -221,11 +222,9 @@ class Inbox:
         return (Door(path, self._from_webhook, UNAUTHORISED, most, methods, patient=True, webhook=True),)
 
     async def _from_webhook(self, request: HttpRequest) -> HttpAnswer | None:
-        challenge = request.query.get("verify")
-        if challenge is not None and not request.body.strip(b"{} \r\n"):
-            return HttpAnswer(
-                200, challenge, result="verified"
-            )  # the call by which Doshii finds out that we are here; it tells nothing
+        challenge = _challenge(request)
+        if challenge is not None:  # the call by which Doshii finds out that we are here; it tells nothing
+            return HttpAnswer(200, challenge, result="verified")
         if not self._authorised(request.headers.get("authorization", "")):
             return None
         try:
@@ -252,6 +251,22 @@ class Inbox:
             pair = f"{key.reveal()}:{token.reveal()}".encode()
             expected = f"Basic {base64.b64encode(pair).decode()}"
         return hmac.compare_digest(header.encode(), expected.encode())
+
+
+def _challenge(request: HttpRequest) -> str | None:
+    """The parameter of a verification, in the query or alone in the body; None where this is none."""
+    asked = request.query.get("verify")
+    if asked is not None:
+        return None if request.body.strip(b"{} \r\n") else asked
+    if len(request.body) > CHALLENGE_BYTES:
+        return None
+    try:
+        match loads(request.body, max_depth=2):
+            case {"verify": str(word), **more} if not more:
+                return word
+    except JsonError:
+        pass
+    return None
 
 
 def _state(order_id: str, status: str) -> str:
