@@ -351,9 +351,9 @@ class Daemon:
     async def _forget_old(self) -> None:
         while True:
             now = self.clock.wall()
-            before = now - self.config.journal.keep_days * 86_400
             try:
-                while await self.journal.prune(before, now):  # noqa: ASYNC110 - a pause between two pieces of work
+                horizon = await self.journal.horizon(now - self.config.journal.keep_days * 86_400, now)
+                while await self.journal.prune(horizon):  # noqa: ASYNC110 - a pause between two pieces of work
                     await anyio.sleep(PRUNE_PAUSE)
             except JournalUnavailable as error:
                 log.warning("journal_not_pruned", reason=str(error))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ordernpay.journal import store
-from ordernpay.journal.pruning import prune
+from ordernpay.journal.pruning import Horizon, horizon, prune
 from ordernpay.journal.rows import Event, Figures, NewCommand, Row, Unknown, Unsettled
 from ordernpay.journal.schema import JournalInUse, JournalTooNew, JournalUnavailable, connect_reader, lock
 from ordernpay.journal.states import InvalidTransition
@@ -25,6 +25,7 @@ __all__ = [
     "Event",
     "Figures",
     "Flushes",
+    "Horizon",
     "InvalidTransition",
     "Journal",
     "JournalInUse",
@@ -156,11 +157,15 @@ class Journal:
         published = await self._write(lambda db: store.publish(db, session, news, once, wall, within, of), _events_of)
         return None if published is None else published.settled
 
-    async def prune(self, before: float, now: float) -> int:
-        """Forget what is settled and old by the wall clock of now; how much. To be called again until it says 0."""
-        return await self._write(lambda db: prune(db, before, now))
+    async def prune(self, beyond: Horizon) -> int:
+        """Forget what is settled and old; how much. To be called again until it says 0."""
+        return await self._write(lambda db: prune(db, beyond))
 
     # Reads
+
+    async def horizon(self, before: float, now: float) -> Horizon:
+        """Beyond what to forget; `before` and `now` by the wall clock."""
+        return await self._read(lambda db: horizon(db, before, now))
 
     async def get(self, command_id: str) -> Row | None:
         """One command."""

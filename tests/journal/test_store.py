@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from ordernpay.journal import pruning, store
-from ordernpay.journal.pruning import prune
+from ordernpay.journal.pruning import horizon, prune
 from ordernpay.journal.rows import Row, read_object
 from ordernpay.journal.schema import open_journal
 from ordernpay.jsontext import JsonObject
@@ -192,7 +192,7 @@ def test_old_and_settled_is_forgotten_and_unknown_is_not(db: sqlite3.Connection)
         settled(db, succeeded({}), WALL + 10).command_id,
         accepted(db).command_id,
     ]
-    while prune(db, WALL + 5, WALL + 20):
+    while prune(db, horizon(db, WALL + 5, WALL + 20)):
         pass
     assert [store.get(db, command_id) for command_id in old] == [None, None, None]
     assert all(store.get(db, command_id) for command_id in kept)
@@ -206,7 +206,7 @@ def test_pruning_goes_some_at_a_time_and_numbers_of_events_never_come_again(
     monkeypatch.setattr(pruning, "MOST", 2)
     for _ in range(5):
         store.add_event(db, "bar", "session.up", {}, None, WALL)
-    assert [prune(db, WALL + 1, WALL + 1) for _ in range(4)] == [2, 2, 1, 0]
+    assert [prune(db, horizon(db, WALL + 1, WALL + 1)) for _ in range(4)] == [2, 2, 1, 0]
     assert store.event_bounds(db) == (6, 5)
     assert store.add_event(db, "bar", "session.up", {}, None, WALL).seq == 6
     assert store.event_bounds(db) == (6, 6)
@@ -216,7 +216,7 @@ def test_a_wall_clock_that_was_wrong_leaves_no_hole_among_the_events_that_are_ke
     year, day = 365 * 86_400.0, 86_400.0
 
     def kept(at: float) -> list[int]:
-        while prune(db, at - 30 * day, at):
+        while prune(db, horizon(db, at - 30 * day, at)):
             pass
         return [event.seq for event in store.events_after(db, 0, 99)]
 
@@ -232,10 +232,10 @@ def test_a_key_is_not_forgotten_for_a_wall_clock_that_was_behind(db: sqlite3.Con
     settled(db, succeeded({}), WALL)
     behind = settled(db, succeeded({}), WALL - 1_000)
     db.execute("UPDATE commands SET accepted_at = settled_at")
-    while prune(db, WALL - 500, WALL + 10):
+    while prune(db, horizon(db, WALL - 500, WALL + 10)):
         pass
     assert store.get(db, behind.command_id) is not None
-    while prune(db, WALL + 500, WALL + 1_010):
+    while prune(db, horizon(db, WALL + 500, WALL + 1_010)):
         pass
     assert store.figures(db).states == {}
 
@@ -367,7 +367,7 @@ def test_what_is_recalled_is_the_newest_of_that_session(db: sqlite3.Connection) 
 def test_a_delivery_is_recognised_until_it_is_as_old_as_what_is_forgotten(db: sqlite3.Connection) -> None:
     assert store.publish(db, "bar", [], "ros:1", WALL) is not None
     assert store.publish(db, "terrace", [], "ros:1", WALL) is not None
-    prune(db, WALL, WALL)
+    prune(db, horizon(db, WALL, WALL))
     assert store.publish(db, "bar", [], "ros:1", WALL) is None
-    prune(db, WALL + 1, WALL + 1)
+    prune(db, horizon(db, WALL + 1, WALL + 1))
     assert store.publish(db, "bar", [], "ros:1", WALL) is not None

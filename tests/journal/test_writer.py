@@ -191,7 +191,7 @@ async def test_other_reads_and_writes_come_back_as_objects(tmp_path: Path) -> No
         assert await journal.list_commands(None, None, None, 5) == [found]
         assert await journal.event_bounds() == (1, 0)
         assert await journal.events_after(0, 5) == []
-        assert await journal.prune(WALL, WALL) == 0
+        assert await journal.prune(await journal.horizon(WALL, WALL)) == 0
 
 
 async def test_flushes_are_timed(tmp_path: Path) -> None:
