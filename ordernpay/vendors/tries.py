@@ -88,8 +88,8 @@ class Tries:
     def after(self, result: Result) -> Answered | Outcome | Again:
         """What follows from a try."""
         match result:
-            case NotSent(why=why):
-                return self._not_sent(why)
+            case NotSent():
+                return self._not_sent(result)
             case NoAnswer(why=why):
                 self.ambiguous = True
                 outcome = unanswered(why, self.rules)
@@ -104,10 +104,10 @@ class Tries:
         probing = not (self.rules.changes or self.rules.repeatable)
         return answer.plausible if probing else answer.readable
 
-    def _not_sent(self, why: str) -> Outcome | Again:
-        if not self.may_wait:
-            return self.doubted(session_unavailable(f"session {self.session} is down: {why}"))
-        outcome = self.doubted(expired(f"the vendor could not be reached until the timeout: {why}"))
+    def _not_sent(self, nothing: NotSent) -> Outcome | Again:
+        if not self.may_wait and not nothing.hurried:  # who was out of time knows nothing of the session
+            return self.doubted(session_unavailable(f"session {self.session} is down: {nothing.why}"))
+        outcome = self.doubted(expired(f"the vendor could not be reached until the timeout: {nothing.why}"))
         return Again(self._back_off(), outcome)
 
     def _answered(self, answer: Answered) -> Answered | Outcome | Again:

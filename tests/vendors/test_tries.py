@@ -63,6 +63,11 @@ def test_a_caller_who_does_not_wait_is_told_at_once_that_the_session_is_down() -
     assert end(tries(may_wait=False).after(NotSent("refused"))) == ("failed", "session_unavailable", None)
 
 
+def test_a_caller_who_does_not_wait_and_was_out_of_time_is_not_told_that_the_session_is_down() -> None:
+    follows = again(tries(may_wait=False).after(NotSent("no time left", hurried=True)))
+    assert end(follows.otherwise) == ("failed", "expired", None)
+
+
 def test_no_answer_to_what_may_be_repeated_is_tried_again() -> None:
     follows = again(tries(repeatable=True).after(NoAnswer("reset")))
     assert (follows.pause, end(follows.otherwise)) == (0.2, REPEATABLE)
