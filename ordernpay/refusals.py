@@ -50,9 +50,11 @@ def not_journaled(error: JournalUnavailable) -> Refused:
 
 
 def left_to_next_start(row: Row) -> Refused:
-    """A stop that came before the outcome."""
-    message = "the daemon is stopping; the command is in its journal and goes on at the next start"
-    return Refused(Failure("shutting_down", message), command_id=row.command_id, state=row.state)
+    """A stop that came before the outcome; the state would be out of date before it was read."""
+    message = (
+        "the daemon is stopping; the command is in its journal, where the next start takes it up: ask again by its key"
+    )
+    return Refused(Failure("shutting_down", message), command_id=row.command_id)
 
 
 def secret_not_kept(row: Row) -> Refused:
