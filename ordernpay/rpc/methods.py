@@ -94,6 +94,7 @@ class Methods:
                 caller = self._callers[client.id] = self.gatekeeper.caller(client.peer)
             if known is None:
                 return await self._command(caller, method, params or {})
+            self.gatekeeper.check(caller, method)  # first: who may not call it is not told how to
             return await known.handle(self, client, caller, self._read(known, params or {}))
         except Refused as error:
             raise _rpc_error(error) from None

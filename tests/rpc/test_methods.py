@@ -215,6 +215,7 @@ async def test_a_persons_verdict_is_an_admins_and_is_noted_with_the_name(tmp_pat
         assert isinstance(error.data, dict)
         verdict = {"command_id": error.data["command_id"], "state": state, "note": "seen at the till"}
         assert (await it.fails("command.resolve", verdict, Kiosk(KIOSK))).code == -32003
+        assert (await it.fails("command.resolve", {"command_id": "?"}, Kiosk(KIOSK))).code == -32003
         row = await it.call("command.resolve", verdict)
         assert (row["state"], row["note"]) == (state, "root: seen at the till")
         assert (await it.fails("command.resolve", verdict)).code == -32602
