@@ -16,6 +16,7 @@
 | `unknown`  | `failed`    | a person's verdict, or the vendor's word that it could not act                     |
 | `unknown`  | `sent`      | sent again under its own identity                                                  |
 | `failed`   | `accepted`  | the same key again: tried afresh, since it had no effect                           |
+| `failed`   | `succeeded` | the vendor's error was not the last word: a webhook or a late answer shows it done |
 
 At start: `accepted` goes on while its deadline lasts, else `failed`; `sent` is for its vendor to decide: sent
 again under its own identity while its deadline lasts, else `unknown`.
@@ -40,6 +41,7 @@ TRANSITIONS: Final[frozenset[tuple[State, State]]] = frozenset(
         ("unknown", "failed"),
         ("unknown", "sent"),
         ("failed", "accepted"),
+        ("failed", "succeeded"),
     }
 )
 

@@ -25,6 +25,8 @@ from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.outcomes import Outcome, State, wordless
 
 _LAST_CHARACTER = "\U0010ffff"
+_DOUBTED = 3_600.0
+"""Seconds for which news may still show that a command was done that ended as failed: vendors repeat theirs for an hour."""
 
 
 def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
@@ -216,19 +218,25 @@ def _is_first(connection: sqlite3.Connection, session: str, name: str, wall: flo
 def settle_by_news(
     connection: sqlite3.Connection, session: str, news: Settling, wall: float
 ) -> tuple[Row, Event] | None:
-    """Settle the newest open or unknown command with this identity; None where there is none."""
+    """Settle the newest command with this identity that is open or unknown, or that may have acted all the same.
+
+    None where there is none, or where the news say nothing of its last try.
+    """
     found = connection.execute(
         "SELECT command_id FROM vendor_ids JOIN commands USING (command_id)"
-        " WHERE vendor_ids.session = ? AND name = ? AND value = ? AND state IN ('sent', 'unknown')"
-        " AND accepted_at <= coalesce(?, accepted_at) ORDER BY seq DESC LIMIT 1",
-        (session, news.name, news.value, news.made_by),
+        " WHERE vendor_ids.session = ? AND name = ? AND value = ? AND accepted_at <= coalesce(?, accepted_at)"
+        " AND (state IN ('sent', 'unknown') OR (state = 'accepted' AND sent_at IS NOT NULL)"
+        " OR (state = 'failed' AND sent_at IS NOT NULL AND note IS NULL AND settled_at > ?))"
+        " ORDER BY state = 'failed', seq DESC LIMIT 1",
+        (session, news.name, news.value, news.made_by, wall - _DOUBTED),
     ).fetchone()
     if found is None:
         return None
     row = _must(connection, found["command_id"])
     outcome = news.outcome(row.command())
-    if row.state == "sent" and row.attempts > 1 and outcome.state != "succeeded":
-        return None  # a late no to an earlier try says nothing of the one under way
+    is_of_the_last_try = row.state == "unknown" or (row.state == "sent" and row.attempts == 1)
+    if not is_of_the_last_try and outcome.state != "succeeded":
+        return None  # a late no to an earlier try says nothing of the one under way, nor of the next
     if news.sole is not None and _is_of_another(connection, row, news.sole, outcome.vendor_ids.get(news.sole)):
         return None
     return settle(connection, row.command_id, outcome if row.whole else wordless(outcome), wall)

@@ -38,6 +38,8 @@ class WebFault(StrEnum):
     """Acts, answers after ``seconds``."""
     GARBAGE = "garbage"
     """Acts, answers 200 with something that is no JSON."""
+    BROKEN = "broken"
+    """Acts, then answers with a status as if it had not."""
 
 
 DOES_NOT_ACT: Final = frozenset({WebFault.CUT_BEFORE, WebFault.DEAF, WebFault.STATUS})
@@ -171,7 +173,7 @@ class WebServer:
         self, planned: Planned | None, answer: list[Message] | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         fault = planned.fault if planned else None
-        if planned is not None and fault is WebFault.STATUS:
+        if planned is not None and fault in {WebFault.STATUS, WebFault.BROKEN}:
             answer = _plain(planned.status, planned.body)
         if planned is not None and fault is WebFault.LATE:
             await asyncio.sleep(planned.seconds)

@@ -259,6 +259,21 @@ async def test_a_processed_order_settles_its_unknown_add(*, confirmed: bool, art
             assert (again.code, again.data["vendor_message"]) == (1001, "Closed")
 
 
+async def test_a_processed_order_settles_the_add_that_made_it_behind_an_error(artifacts: Path) -> None:
+    """ROS says to try again after an error; where the last one hid an order, the webhook is a better word than `failed`."""
+    async with rest.bench(artifacts, "ros", error_delays=[]) as venue:
+        ros = venue.simulator
+        ros.faults.plan(WebFault.BROKEN, path="remoteorders/add", status=500)
+        call = {"order": order("ros"), "idempotency_key": fresh("key")}
+        told = await venue.ask("order.create", **call)
+        assert (told.code, told.state) == (1008, "failed")
+        [made] = ros.orders.values()
+        assert await ros.notify(ros.processed(ros.confirmed(made.remote_order_id))) == [200]
+        again = await venue.ask("order.create", **call)
+        assert (again.state, again.order_id) == ("succeeded", made.remote_order_id)
+        assert (ros.server.count("remoteorders/add"), len(ros.orders)) == (1, 1)
+
+
 async def test_a_processed_order_does_not_settle_an_add_that_did_not_make_it(artifacts: Path) -> None:
     """Two orders of a kiosk with one reference: the one that ROS has says nothing of the one that it has not."""
     async with rest.bench(artifacts, "ros") as venue:

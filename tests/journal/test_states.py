@@ -117,6 +117,7 @@ def test_the_table_is_the_one_of_the_contract() -> None:
         ("unknown", "failed"),
         ("unknown", "sent"),
         ("failed", "accepted"),
+        ("failed", "succeeded"),
     } == TRANSITIONS
     assert set(OPEN) | set(SETTLED) | {"unknown"} == set(STATES)
 

@@ -345,6 +345,49 @@ def test_news_of_an_identity_that_two_commands_share_settle_the_newest(db: sqlit
     assert found[0].command_id == newer.command_id
 
 
+FAILED = ended(Failure("vendor_unavailable", "503 until the timeout"))
+DONE, NO = succeeded({}, order_id="o-1"), ended(Failure("rejected", "no"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome", "later", "state"),
+    [
+        (True, DONE, 3_599.0, "succeeded"),
+        (True, DONE, 3_600.0, "failed"),
+        (True, NO, 1.0, "failed"),
+        (False, DONE, 1.0, "failed"),
+    ],
+)
+def test_news_may_show_that_what_failed_was_done(
+    db: sqlite3.Connection, *, sent: bool, outcome: Outcome, later: float, state: str
+) -> None:
+    row = accepted(db)
+    if sent:
+        store.mark_sent(db, row.command_id, WALL)
+    store.settle(db, row.command_id, FAILED, WALL)
+    store.settle_by_news(db, "bar", news_of("request_id", row.vendor_ids["request_id"], outcome), WALL + later)
+    found = store.get(db, row.command_id)
+    assert found is not None
+    assert found.state == state
+
+
+def test_news_of_a_first_try_that_did_it_after_all_end_the_second_before_it_is_sent(db: sqlite3.Connection) -> None:
+    row = accepted(db)
+    store.mark_sent(db, row.command_id, WALL)
+    store.settle(db, row.command_id, FAILED, WALL)
+    again = store.reopen(db, row.command_id, "accepted", 5.0, WALL + 5)
+    told = store.settle_by_news(db, "bar", news_of("request_id", row.vendor_ids["request_id"], DONE), WALL + 9_999)
+    assert again.state == "accepted"
+    assert told is not None
+    assert told[0].state == "succeeded"
+
+
+def test_a_persons_verdict_outlasts_news(db: sqlite3.Connection) -> None:
+    row = settled(db, unknown("?"))
+    store.resolve(db, row.command_id, FAILED, WALL, "asha: not at the till")
+    assert store.settle_by_news(db, "bar", news_of("request_id", row.vendor_ids["request_id"], DONE), WALL) is None
+
+
 def test_news_of_what_another_command_has_made_settle_nothing(db: sqlite3.Connection) -> None:
     made, doubtful = settled(db, succeeded({}, order_id="o-1")), settled(db, unknown("?"))
     for row in (made, doubtful):
