@@ -84,9 +84,16 @@ class Tries:
     pick: Callable[[], float] = random.random
     _misses: int = field(default=0, init=False)
     _errors: int = field(default=0, init=False)
+    _said: Outcome | None = field(default=None, init=False)
 
     def after(self, result: Result) -> Answered | Outcome | Again:
         """What follows from a try."""
+        follows = self._follows(result)
+        if isinstance(follows, Again) and not isinstance(result, NotSent):
+            self._said = follows.otherwise
+        return follows
+
+    def _follows(self, result: Result) -> Answered | Outcome | Again:
         match result:
             case NotSent():
                 return self._not_sent(result)
@@ -95,7 +102,7 @@ class Tries:
                 outcome = unanswered(why, self.rules)
                 return Again(self._back_off(), outcome) if self.rules.repeatable else outcome
             case Answered() if result.ok and not self._credible(result):
-                return self.after(NoAnswer(f"the answer, HTTP {result.status}, is no JSON"))
+                return self._follows(NoAnswer(f"the answer, HTTP {result.status}, is no JSON"))
             case _:
                 return self._answered(result)
 
@@ -108,6 +115,10 @@ class Tries:
         if not self.may_wait and not nothing.hurried:  # who was out of time knows nothing of the session
             return self.doubted(session_unavailable(f"session {self.session} is down: {nothing.why}"))
         outcome = self.doubted(expired(f"the vendor could not be reached until the timeout: {nothing.why}"))
+        if (
+            nothing.hurried and self._said is not None
+        ):  # the vendor's last word counts, not that there was no time for more
+            outcome = self._said
         return Again(self._back_off(), outcome)
 
     def _answered(self, answer: Answered) -> Answered | Outcome | Again:

@@ -365,3 +365,19 @@ def test_the_vendors_words_have_a_bound(length: int, kept: int) -> None:
 def test_any_body_is_read_without_a_fault(status: int, body: Any) -> None:
     outcome = refusal(Answered(status, dumps(body).encode()))
     assert outcome.state in {"rejected", "failed"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "first", "kind"),
+    [
+        (False, NoAnswer("reset"), "vendor_unavailable"),
+        (True, NoAnswer("reset"), "outcome_unknown"),
+        (True, Answered(503), "vendor_unavailable"),
+    ],
+)
+def test_a_try_for_which_there_was_no_time_takes_nothing_from_what_the_vendor_said(
+    *, changes: bool, first: Result, kind: str
+) -> None:
+    state = tries(repeatable=True, changes=changes)
+    assert isinstance(state.after(first), Again)
+    assert end(again(state.after(NotSent("no time left", hurried=True))).otherwise)[1] == kind
