@@ -71,9 +71,7 @@ class Gateway:
         """Take nothing new and wait for what is under way; how many commands are left to the next start."""
         self._draining = True
         with anyio.move_on_after(seconds):
-            for running in list(self._running.values()):
-                await running.done.wait()
-            while any(self.counts.in_flight.values()):  # noqa: ASYNC110 - once in a life: reads, and what was being accepted meanwhile
+            while self._running or any(self.counts.in_flight.values()):  # noqa: ASYNC110 - once in a life; reads, too
                 await anyio.sleep(0.01)
         return len(self._running)
 
@@ -385,15 +383,17 @@ class Gateway:
         """The callable by which a session reaches the journal."""
 
         async def publish(
-            reports: Sequence[Report], once: str | None = None, within: float | None = None, of: str | None = None
+            reports: Sequence[Report],
+            once: str | None = None,
+            within: float | None = None,
+            of: str | None = None,
+            also: str | None = None,
         ) -> Published:
-            settled = await self.journal.publish(session, reports, once, self.clock.wall(), within, of)
-            if settled is None:
-                return Published(news=False, settled=0)
-            for row in settled:
+            settled = await self.journal.publish(session, reports, once, self.clock.wall(), within, of, also)
+            for row in settled or ():
                 log.info("command_settled_late", session=session, command_id=row.command_id, state=row.state)
                 if row.command_id in self._running:
                     self._running[row.command_id].leave()  # what the vendor has done must not be tried again
-            return Published(news=True, settled=len(settled))
+            return Published(news=settled is not None, settled=len(settled or ()))
 
         return publish

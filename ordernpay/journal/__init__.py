@@ -140,6 +140,7 @@ class Journal:
         wall: float,
         within: float | None = None,
         of: str | None = None,
+        also: str | None = None,
     ) -> list[Row] | None:
         """Write events down and settle the commands that they tell of, all or nothing.
 
@@ -150,11 +151,14 @@ class Journal:
             wall: the time of it.
             within: seconds for which its name is remembered; None for as long as deliveries are kept.
             of: how names begin that this delivery makes forgotten.
+            also: another name that is known from now on.
 
         Returns:
             the commands that were settled; None where a delivery of this name was written before.
         """
-        published = await self._write(lambda db: store.publish(db, session, news, once, wall, within, of), _events_of)
+        published = await self._write(
+            lambda db: store.publish(db, session, news, once, wall, within, of, also), _events_of
+        )
         return None if published is None else published.settled
 
     async def prune(self, beyond: Horizon) -> int:

@@ -186,6 +186,7 @@ def publish(
     wall: float,
     within: float | None = None,
     of: str | None = None,
+    also: str | None = None,
 ) -> Published | None:
     """Write news down, once for each name of a delivery; None where that was done before."""
     if once is not None and not _is_first(connection, session, once, wall, within):
@@ -193,6 +194,8 @@ def publish(
     if of is not None:
         others = "DELETE FROM deliveries WHERE session = ? AND name <> ? AND name >= ? AND name < ?"
         connection.execute(others, (session, once, of, of + _LAST_CHARACTER))
+    if also is not None:
+        _is_first(connection, session, also, wall, None)
     published = Published([], [])
     for report in news:
         if report.kind is not None and (report.known is None or recall(connection, session, *report.known)):

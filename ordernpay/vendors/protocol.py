@@ -108,7 +108,12 @@ class Publish(Protocol):
     """How a session's news reach the journal: all of a call at once, durable when it returns."""
 
     async def __call__(
-        self, reports: Sequence[Report], once: str | None = None, within: float | None = None, of: str | None = None
+        self,
+        reports: Sequence[Report],
+        once: str | None = None,
+        within: float | None = None,
+        of: str | None = None,
+        also: str | None = None,
     ) -> "Published":
         """Publish.
 
@@ -118,6 +123,7 @@ class Publish(Protocol):
             within: seconds after which the same name is that of another delivery; None where it never is.
             of: how the names begin of all that is told of one thing, where only its latest state counts: what was told
                 before is then no repeat any more.
+            also: another name that what is told makes known, so that who comes with that one brings a repeat.
         """
         ...
 

@@ -313,6 +313,13 @@ def test_a_name_is_a_repeat_for_so_long(db: sqlite3.Connection, later: float, wi
     assert store.publish(db, "bar", TOLD, "a", WALL + 10 * later) is None
 
 
+def test_what_is_told_may_make_another_name_known_in_the_same_breath(db: sqlite3.Connection) -> None:
+    assert store.publish(db, "bar", TOLD, "event", WALL, 600, also="state") is not None
+    assert store.publish(db, "bar", TOLD, "state", WALL + 9_999) is None
+    assert store.publish(db, "bar", TOLD, "event", WALL, 600, also="other") is None
+    assert store.publish(db, "bar", TOLD, "other", WALL) is not None
+
+
 def test_only_the_latest_that_is_told_of_a_thing_can_be_repeated(db: sqlite3.Connection) -> None:
     names = ("soup:gone", "soup:gone", "soup:back", "soup:gone", "salad:gone", "soup:gone")
     heard = [store.publish(db, "bar", TOLD, name, WALL, 600.0, name.partition(":")[0] + ":") for name in names]

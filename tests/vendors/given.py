@@ -124,7 +124,12 @@ class Journal:
     deliveries: dict[str, float] = field(factory=dict)
 
     async def __call__(
-        self, reports: Sequence[Report], once: str | None = None, within: float | None = None, of: str | None = None
+        self,
+        reports: Sequence[Report],
+        once: str | None = None,
+        within: float | None = None,
+        of: str | None = None,
+        also: str | None = None,
     ) -> Published:
         if self.full:
             raise OSError(28, "No space left on device")
@@ -137,6 +142,8 @@ class Journal:
             self.deliveries = {
                 name: at for name, at in self.deliveries.items() if name == once or name[: len(of)] != of
             }
+        if also is not None:
+            self.deliveries.setdefault(also, self.clock.wall())
         self.names.append(once)
         self.reports += reports
         return Published(news=True, settled=self.settles)

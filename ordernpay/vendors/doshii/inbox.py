@@ -1,7 +1,6 @@
 """What Doshii tells a session, by socket and by webhook: durable before it is acknowledged, and once."""
 
 import base64
-import contextlib
 import hashlib
 import hmac
 from collections import OrderedDict
@@ -125,11 +124,13 @@ class Inbox:
         else:
             of = f"doshii:{_digest(name, {key: data.get(key) for key in SUBJECT})}:"
             how = of + content, SAME_WITHIN, of
-        caught_up = name in ORDER_EVENTS and self._is_caught_up(reader)
-        published = await self._publish([] if caught_up else [answers.event(name, reader, raw)], *how)
+        tells_order = name in ORDER_EVENTS
+        caught_up = tells_order and self._is_caught_up(reader)
+        told = [] if caught_up else [answers.event(name, reader, raw)]
+        published = await self._publish(told, *how, also=_state_of(reader) if tells_order else None)
         self._keep_quote(name, data, raw)
-        if name in ORDER_EVENTS:
-            await self._mark(reader)
+        if tells_order:
+            self._note(reader)
         return Published(news=False, settled=0) if caught_up else published
 
     def _is_caught_up(self, order: Reader) -> bool:
@@ -146,14 +147,6 @@ class Inbox:
         if location is None or location.isdecimal() or name == PREPROCESS:
             return False
         return location != self._config.location_id
-
-    async def _mark(self, order: Reader) -> None:
-        """Remember, also beyond a restart, that this state of an order was told."""
-        identity, status = order.text("id"), answers.status(order)
-        if identity is not None and status is not None and self._told.get(identity) != status:
-            with contextlib.suppress(OSError):  # then it is told once more after a restart
-                await self._publish([], _state(identity, status))
-        self._note(order)
 
     def _note(self, order: Reader) -> None:
         identity, status = order.text("id"), answers.status(order)
@@ -270,7 +263,13 @@ def _challenge(request: HttpRequest) -> str | None:
 
 
 def _state(order_id: str, status: str) -> str:
+    """The name under which the journal remembers that an order was told to be in a state, also beyond a restart."""
     return f"doshii:order:{order_id}:{status}"
+
+
+def _state_of(order: Reader) -> str | None:
+    identity, status = order.text("id"), answers.status(order)
+    return None if identity is None or status is None else _state(identity, status)
 
 
 def _digest(name: str, data: JsonObject) -> str:
