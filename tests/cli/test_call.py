@@ -175,7 +175,7 @@ async def test_an_error_leads_to_the_journal_only_where_the_command_is_in_it(ven
 
 async def test_ctrl_c_ends_quietly_and_takes_nothing_back(venue: Venue) -> None:
     venue.pos.faults.plan(Fault.SILENT, message_type=CREATE_ORDER)
-    process = await venue.start("call", "order.create", "--timeout", "2", "--json", json.dumps({"order": ORDER}))
+    process = await venue.start("call", "order.create", "--timeout", "60", "--json", json.dumps({"order": ORDER}))
     await until(lambda: venue.shop.acts)
     ended = await interrupt(process)
     assert (ended.status, ended.out, ended.err) == (130, "", "")

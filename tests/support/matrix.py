@@ -171,7 +171,7 @@ class TevalisWorld(WebWorld):
 class DoshiiWorld(WebWorld):
     """Doshii behind a proxy; told of events by webhook alone, so that its requests can be counted."""
 
-    at_start = 2
+    at_start = 3
     simulator: DoshiiSimulator
     ROUTES: ClassVar[dict[str, tuple[str, str]]] = {
         "order.create": ("POST", "/orders"),
