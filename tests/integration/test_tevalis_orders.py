@@ -359,6 +359,23 @@ async def test_an_order_keeps_the_calculated_uid_where_the_submission_tells_none
         assert told.order_id == quoted.result["quote_id"]
 
 
+async def test_a_quote_makes_one_order_however_many_keys_ask_for_it(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        for fault in (None, WebFault.CUT_AFTER):
+            quoted = await venue.ask("order.quote", order=order("tevalis"))
+            before = venue.simulator.server.count(SUBMIT)
+            if fault is not None:
+                venue.simulator.faults.plan(fault, path=SUBMIT)
+            calls = [{"quote_id": quoted.result["quote_id"], "idempotency_key": fresh("key")} for _ in range(4)]
+            told = await asyncio.gather(*(venue.ask("order.create", **call) for call in calls))
+            again = await asyncio.gather(*(venue.ask("order.create", **call) for call in calls))
+            assert [one.state for one in again] == [one.state for one in told]
+            [mine] = [one for one in told if one.state != "rejected"]
+            assert mine.state == ("succeeded" if fault is None else "unknown")
+            assert {one.code for one in told if one is not mine} == {1005}
+            assert venue.simulator.server.count(SUBMIT) == before + 1
+
+
 async def test_a_quote_is_submitted_by_its_id_and_no_items_are_sent_again(artifacts: Path) -> None:
     async with rest.bench(artifacts, "tevalis") as venue:
         quoted = await venue.ask("order.quote", order=order("tevalis"))

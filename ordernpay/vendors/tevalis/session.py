@@ -58,6 +58,7 @@ class TevalisSession:
         self._clock = clock
         self._http = Http(clock, config.ca_file, secrets=(config.guid.reveal(), config.guid2.reveal()))
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
+        self._placing: dict[str, str] = {}
 
     # Commands
 
@@ -86,7 +87,9 @@ class TevalisSession:
             return await self._request(command, plan, attempt, may_wait=may_wait)
         if plan.submit is None:
             return await self._quote(plan, attempt, may_wait=may_wait)
-        return await self._place(command, plan, attempt, may_wait=may_wait)
+        if plan.uid is None:
+            return await self._place(command, plan, attempt, may_wait=may_wait)
+        return await self._place_quote(plan.uid, command, plan, attempt, may_wait=may_wait)
 
     async def _request(self, command: Command, plan: Plan, attempt: Attempt, *, may_wait: bool) -> Outcome:
         method, path, body = plan.request or ("GET", "", None)
@@ -114,6 +117,19 @@ class TevalisSession:
             return _no_calculation(dto, answer)
         told = answers.order(dto, uid=uid, reference=plan.reference, status=None, owing=None)
         return succeeded({"order": told, "quote_id": uid, "adjusted": None, "valid_until": None}, answer.json())
+
+    async def _place_quote(
+        self, uid: str, command: Command, plan: Plan, attempt: Attempt, *, may_wait: bool
+    ) -> Outcome:
+        """Submit a quote for the one command that has it: Tevalis would make a second order of a second submission."""
+        holder = self._placing.get(uid) or (await attempt.recall("placed", uid)).get("key", command.key)
+        if holder != command.key or self._placing.setdefault(uid, command.key) != command.key:
+            return _placed_by_another()
+        try:
+            await attempt.remember(placed=uid)
+            return await self._place(command, plan, attempt, may_wait=may_wait)
+        finally:
+            del self._placing[uid]
 
     async def _place(self, command: Command, plan: Plan, attempt: Attempt, *, may_wait: bool) -> Outcome:
         """Calculate, unless that was done before, then submit."""
@@ -243,6 +259,11 @@ def _with_table(plan: Plan, known: Mapping[str, str]) -> Plan | None:
 def _table_of(plan: Plan) -> dict[str, str]:
     number = (plan.calculate or {}).get("TableNumber")
     return {} if number is None else {"table": str(number)}
+
+
+def _placed_by_another() -> Outcome:
+    why = "this quote was given to another command already: repeat that one by its key, or ask for a new quote"
+    return ended(Failure("conflict", why, details={"quote_id": "expected one that no other command has"}))
 
 
 def _no_table() -> Outcome:
