@@ -12,7 +12,18 @@ SessionName = Annotated[str, Text(1, 64)]
 CommandId = Annotated[str, Text(1, 64)]
 Limit = Annotated[int, Whole(1, 1_000)]
 Since = Annotated[int, Whole(0, 2**53)]
-Kind = Annotated[str, Text(1, 64)]
+Kind = Literal[
+    "session.up",
+    "session.down",
+    "command.settled",
+    "order.updated",
+    "quote.completed",
+    "quote.rejected",
+    "stock.updated",
+    "menu.updated",
+    "vendor.event",
+]
+"""Of events. Another one would never come, and who asks for it has mistyped."""
 Note = Annotated[str, Text(1, 1_000)]
 
 

@@ -451,6 +451,16 @@ async def test_kept_events_are_listed(tmp_path: Path) -> None:
         assert [event["seq"] for event in listed["events"]] == [5]
 
 
+@pytest.mark.parametrize("method", ["event.list", "event.subscribe"])
+async def test_a_kind_that_no_event_has_is_refused_by_name(tmp_path: Path, method: str) -> None:
+    async with bench(tmp_path) as it:
+        error = await it.fails(method, {"kinds": ["session.up", "order.*"]})
+        data: Any = error.data
+        [fault] = data["details"]
+        assert (error.code, fault["path"]) == (-32602, "kinds[1]")
+        assert "order.updated" in fault["message"]
+
+
 # The daemon
 
 

@@ -173,10 +173,6 @@ class Exchange:
             return Unmatched(response.request_id.lower(), response)
         return Answered(response.request_id.lower(), response)
 
-    def next_deadline(self) -> float | None:
-        """When `expire` has something to do, if ever."""
-        return min((pending.deadline for pending in self._pending.values()), default=None)
-
     def expire(self, now: float) -> list[Event]:
         """Give up what is past its deadline."""
         over = [(key, pending.sent) for key, pending in self._pending.items() if pending.deadline <= now]
