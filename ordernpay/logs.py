@@ -84,14 +84,24 @@ def _shapeless(text: str) -> str:
 
 
 class _Stderr:
-    """Standard error; a line for which there is no room is lost, and nothing else is."""
+    """Standard error; a line for which there is no room is lost, and nothing else is.
+
+    Past the stream's own buffer: what that could not write it would keep, and fail with at the end of the process.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, ValueError):  # no file
+            self._descriptor = None
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
-            self._stream.write(text)
+            if self._descriptor is None:
+                self._stream.write(text)
+            else:
+                os.write(self._descriptor, text.encode(errors="backslashreplace"))
         return len(text)
 
     def flush(self) -> None:
@@ -129,7 +139,7 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
         logger_factory=_factory(native=native),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_stderr())
     if native:
         ending.append(_prefixed)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=_foreign(ending), foreign_pre_chain=shared))
@@ -156,9 +166,13 @@ def _to_journald() -> bool:
         return False
 
 
+def _stderr() -> TextIO:
+    return cast("TextIO", _Stderr(sys.stderr))
+
+
 def _factory(*, native: bool) -> Any:
     if not native:
-        return structlog.PrintLoggerFactory(cast("TextIO", _Stderr(sys.stderr)))
+        return structlog.PrintLoggerFactory(_stderr())
     logger = journald.Logger()
     return lambda *_: logger
 

@@ -184,7 +184,7 @@ async def test_a_full_disk_under_the_log_stops_nothing(artifacts: Path) -> None:
         artifacts.mkdir(exist_ok=True)
         daemon.log.symlink_to("/dev/full")
         try:
-            await daemon.start()
+            await daemon.start(PYTHONUNBUFFERED="")
             for number in range(3):
                 answer = await kiosk.ask(daemon.socket, "order.create", kiosk.create(f"key-{number}"))
                 assert answer["result"]["state"] == "succeeded"

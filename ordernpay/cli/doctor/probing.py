@@ -182,6 +182,8 @@ def _reason(error: Exception) -> str:
     cause: BaseException = error
     while (below := cause.__cause__) is not None:
         cause = below.exceptions[0] if isinstance(below, BaseExceptionGroup) else below
+    if isinstance(cause, ssl.SSLZeroReturnError | ssl.SSLEOFError):
+        return "the connection was closed at once"
     if isinstance(cause, ssl.SSLError):
         return f"no TLS that this machine understands ({cause.reason or type(cause).__name__})"
     if isinstance(cause, anyio.EndOfStream | anyio.BrokenResourceError | ConnectionResetError):
