@@ -4,8 +4,10 @@ import os
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # No deadline by the clock: the machine that runs this has other things to do.
@@ -30,6 +32,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.section(report.nodeid.partition("::")[2], sep="-")
             told = [line for line in report.capstdout.splitlines() if line.strip() and not LOG_LINE.match(line)]
             terminalreporter.write_line("\n".join(told))
+
+
+@pytest.fixture(autouse=True)
+def loggers_of_modules_stay_loose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger that was bound for good under one test's configuration would tell nothing to the next one's `capture_logs`."""
+    configure = structlog.configure
+
+    def loosely(**given: Any) -> None:
+        configure(**given | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", loosely)
 
 
 @pytest.fixture(scope="session")
