@@ -343,12 +343,14 @@ async def test_a_location_without_health_is_known_by_its_orders(orders: int, sta
 
 
 async def test_not_ready_is_waited_for(artifacts: Path) -> None:
-    async with rest.bench(artifacts, "doshii") as venue:
+    async with rest.bench(
+        artifacts, "doshii", unavailable_seconds=0.8
+    ) as venue:  # its last try is over long before the timeout
         venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=503, count=2)
         assert (await venue.ask("order.create", order=order("doshii"))).ok
         assert venue.simulator.created() == 1
         venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=503, count=50)
-        told = await venue.ask("order.create", order=order("doshii"), timeout=0.7)
+        told = await venue.ask("order.create", order=order("doshii"), timeout=1.5)
         assert (told.code, told.state, told.data["retryable"]) == (1008, "failed", True)
 
 

@@ -69,7 +69,7 @@ async def test_each_status_ends_a_command_as_the_page_says(
 
 
 async def test_starting_up_is_waited_for_and_no_longer_than_the_timeout(artifacts: Path) -> None:
-    async with rest.bench(artifacts, "ros", unavailable_seconds=0.3) as venue:
+    async with rest.bench(artifacts, "ros", unavailable_seconds=0.7) as venue:
         venue.simulator.starting_up = True
         told = await venue.ask("order.create", order=rest.order("ros"), timeout=2)
         assert (told.code, told.data["vendor_code"]) == (1008, 503)
