@@ -87,6 +87,7 @@ class JournaledAttempt:
         self._marked = row.state == "sent"
         self.deadline = deadline
         self.sent_before = row.state == "sent"
+        self.tried = row.sent_at is not None
         self.accepted_at: float | None = row.accepted_at
         self.knowingly = knowingly
         self.remembered: Mapping[str, str] = row.vendor_ids
@@ -115,6 +116,7 @@ class ReadAttempt:
     """A try at a command without effect: nothing to write down."""
 
     sent_before = False
+    tried = False
     knowingly = False
     accepted_at: float | None = None
 

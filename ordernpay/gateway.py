@@ -11,7 +11,7 @@ follows from the state of the first command (contract, section 2):
 | `unknown`                | is sent again under its own identity where the vendor detects that, else stays so   |
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -29,7 +29,8 @@ from ordernpay.counts import Counts
 from ordernpay.journal import InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
-from ordernpay.vendors.protocol import Prepared, Publish, Published, Report, Session
+from ordernpay.publisher import SessionPublisher
+from ordernpay.vendors.protocol import Prepared, Publish, Session
 
 GRACE: Final = 0.25
 """Seconds that a caller waits beyond its timeout, so that the outcome of that very deadline still reaches it."""
@@ -380,20 +381,5 @@ class Gateway:
     # What sessions tell
 
     def publisher(self, session: str) -> Publish:
-        """The callable by which a session reaches the journal."""
-
-        async def publish(
-            reports: Sequence[Report],
-            once: str | None = None,
-            within: float | None = None,
-            of: str | None = None,
-            also: str | None = None,
-        ) -> Published:
-            settled = await self.journal.publish(session, reports, once, self.clock.wall(), within, of, also)
-            for row in settled or ():
-                log.info("command_settled_late", session=session, command_id=row.command_id, state=row.state)
-                if row.command_id in self._running:
-                    self._running[row.command_id].leave()  # what the vendor has done must not be tried again
-            return Published(news=settled is not None, settled=len(settled or ()))
-
-        return publish
+        """How a session reaches the journal."""
+        return SessionPublisher(self.journal, self.clock, session, self._running)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ordernpay.journal import store
+from ordernpay.journal import identities, store
 from ordernpay.journal.pruning import Horizon, horizon, prune
 from ordernpay.journal.rows import Event, Figures, NewCommand, Row, Unknown, Unsettled
 from ordernpay.journal.schema import JournalInUse, JournalTooNew, JournalUnavailable, connect_reader, lock
@@ -106,7 +106,7 @@ class Journal:
 
     async def remember(self, command_id: str, vendor_ids: dict[str, str]) -> None:
         """Keep a command's identities at the vendor."""
-        await self._write(lambda db: store.remember(db, command_id, vendor_ids))
+        await self._write(lambda db: identities.remember(db, command_id, vendor_ids))
 
     async def reopen(
         self, command_id: str, to: State, seconds: float, deadline_at: float, vendor_ids: dict[str, str] | None = None
@@ -177,11 +177,15 @@ class Journal:
 
     async def recall(self, session: str, name: str, value: str) -> dict[str, str]:
         """What the newest command with this identity at its vendor has remembered."""
-        return await self._read(lambda db: store.recall(db, session, name, value))
+        return await self._read(lambda db: identities.recall(db, session, name, value))
 
     async def open_commands(self) -> list[Row]:
         """Every command that has no outcome yet, oldest first."""
         return await self._read(store.open_commands)
+
+    async def undecided(self, session: str, name: str | None = None, value: str | None = None) -> list[Row]:
+        """Commands of a session without an outcome, oldest first; with this identity at the vendor, if one is named."""
+        return await self._read(lambda db: identities.undecided(db, session, name, value))
 
     async def list_commands(
         self, sessions: Sequence[str] | None, state: State | None, after: str | None, limit: int

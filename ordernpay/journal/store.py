@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from ordernpay.commands import Command
+from ordernpay.journal.identities import ids_of, recall, remember
 from ordernpay.journal.rows import (
     Event,
     Figures,
@@ -57,16 +58,6 @@ def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
         "SELECT command_id FROM commands WHERE session = ? AND idempotency_key = ?", (command.session, command.key)
     ).fetchone()
     return _must(connection, found["command_id"]), False
-
-
-def remember(connection: sqlite3.Connection, command_id: str, vendor_ids: dict[str, str]) -> None:
-    """Keep a command's identities at the vendor."""
-    connection.executemany(
-        "INSERT INTO vendor_ids (command_id, session, name, value)"
-        " SELECT command_id, session, ?, ? FROM commands WHERE command_id = ?"
-        " ON CONFLICT (command_id, name) DO UPDATE SET value = excluded.value",
-        [(name, value, command_id) for name, value in vendor_ids.items()],
-    )
 
 
 def mark_sent(connection: sqlite3.Connection, command_id: str, wall: float) -> None:
@@ -260,24 +251,14 @@ def _is_of_another(connection: sqlite3.Connection, row: Row, name: str, value: s
 def get(connection: sqlite3.Connection, command_id: str) -> Row | None:
     """One command."""
     row = connection.execute("SELECT * FROM commands WHERE command_id = ?", (command_id,)).fetchone()
-    return None if row is None else read_row(row, _ids(connection, command_id))
-
-
-def recall(connection: sqlite3.Connection, session: str, name: str, value: str) -> dict[str, str]:
-    """What the newest command with this identity at its vendor has remembered."""
-    found = connection.execute(
-        "SELECT command_id FROM vendor_ids JOIN commands USING (command_id)"
-        " WHERE vendor_ids.session = ? AND name = ? AND value = ? ORDER BY seq DESC LIMIT 1",
-        (session, name, value),
-    ).fetchone()
-    return {} if found is None else _ids(connection, found["command_id"])
+    return None if row is None else read_row(row, ids_of(connection, command_id))
 
 
 def open_commands(connection: sqlite3.Connection) -> list[Row]:
     """Every command that has no outcome yet, oldest first."""
     marks = ", ".join("?" for _ in OPEN)
     rows = connection.execute(f"SELECT * FROM commands WHERE state IN ({marks}) ORDER BY seq", OPEN)  # noqa: S608
-    return [read_row(row, _ids(connection, row["command_id"])) for row in rows.fetchall()]
+    return [read_row(row, ids_of(connection, row["command_id"])) for row in rows.fetchall()]
 
 
 def list_commands(
@@ -296,7 +277,7 @@ def list_commands(
         values = [*values, after]
     query = f"SELECT * FROM commands WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own words and marks
     rows = connection.execute(query, (*values, limit)).fetchall()
-    return [read_row(row, _ids(connection, row["command_id"])) for row in rows]
+    return [read_row(row, ids_of(connection, row["command_id"])) for row in rows]
 
 
 def events_after(
@@ -378,11 +359,6 @@ def _must(connection: sqlite3.Connection, command_id: str) -> Row:
     if row is None:
         raise LookupError(f"no command {command_id} in the journal")
     return row
-
-
-def _ids(connection: sqlite3.Connection, command_id: str) -> dict[str, str]:
-    rows = connection.execute("SELECT name, value FROM vendor_ids WHERE command_id = ?", (command_id,))
-    return {row["name"]: row["value"] for row in rows}
 
 
 def _filter(column: str, allowed: Sequence[str] | None) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from ordernpay.commands import Command
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.outcomes import Outcome
+from ordernpay.outcomes import Outcome, State
 
 SessionState = Literal["connecting", "up", "down", "refused"]
 
@@ -40,6 +40,11 @@ class Attempt(Protocol):
     @property
     def sent_before(self) -> bool:
         """Bytes of this command may have gone to the vendor in an earlier try or an earlier life."""
+        ...
+
+    @property
+    def tried(self) -> bool:
+        """Bytes of this command may have gone in any earlier try, also in one that ended as `failed`."""
         ...
 
     @property
@@ -104,8 +109,17 @@ class Report:
     known: tuple[str, str] | None = None
 
 
+@frozen
+class Undecided:
+    """A command without an outcome: `accepted`, `sent`, or `unknown`. `accepted_at` is wall time."""
+
+    command: Command
+    state: State
+    accepted_at: float
+
+
 class Publish(Protocol):
-    """How a session's news reach the journal: all of a call at once, durable when it returns."""
+    """How a session reaches the journal: its reports, all of a call at once, durable when it returns."""
 
     async def __call__(
         self,
@@ -124,6 +138,14 @@ class Publish(Protocol):
             of: how the names begin of all that is told of one thing, where only its latest state counts: what was told
                 before is then no repeat any more.
             also: another name that what is told makes known, so that who comes with that one brings a repeat.
+        """
+        ...
+
+    async def undecided(self, name: str | None = None, value: str | None = None) -> "Sequence[Undecided]":
+        """Read which commands of this session have no outcome, oldest first: with this vendor identity, if one is named.
+
+        Raises:
+            OSError: the journal cannot be read now.
         """
         ...
 

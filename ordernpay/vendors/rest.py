@@ -38,6 +38,7 @@ class Unmarked:
 
     deadline: float
     sent_before: bool = False
+    tried: bool = False
     knowingly: bool = False
     accepted_at: float | None = None
     remembered: Mapping[str, str] = field(factory=dict)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from ordernpay.journal import pruning, store
+from ordernpay.journal import identities, pruning, store
 from ordernpay.journal.pruning import horizon, prune
 from ordernpay.journal.rows import Row, read_object
 from ordernpay.journal.schema import open_journal
@@ -104,9 +104,9 @@ def test_a_note_stays_when_no_other_comes(db: sqlite3.Connection) -> None:
 
 def test_vendor_identities_are_replaced_by_name_and_only_for_commands_that_are_there(db: sqlite3.Connection) -> None:
     row = accepted(db)
-    store.remember(db, row.command_id, {"uid": "1"})
-    store.remember(db, row.command_id, {"uid": "2"})
-    store.remember(db, "no such", {"uid": "3"})
+    identities.remember(db, row.command_id, {"uid": "1"})
+    identities.remember(db, row.command_id, {"uid": "2"})
+    identities.remember(db, "no such", {"uid": "3"})
     found = store.get(db, row.command_id)
     assert found is not None
     assert found.vendor_ids["uid"] == "2"
@@ -346,7 +346,7 @@ def news_of(name: str, value: str, outcome: Outcome, sole: str | None = None) ->
 def test_news_of_an_identity_that_two_commands_share_settle_the_newest(db: sqlite3.Connection) -> None:
     older, newer = (settled(db, unknown("?")) for _ in range(2))
     for row in (older, newer):
-        store.remember(db, row.command_id, {"reference": "A-1"})
+        identities.remember(db, row.command_id, {"reference": "A-1"})
     found = store.settle_by_news(db, "bar", news_of("reference", "A-1", succeeded({})), WALL)
     assert found is not None
     assert found[0].command_id == newer.command_id
@@ -398,7 +398,7 @@ def test_a_persons_verdict_outlasts_news(db: sqlite3.Connection) -> None:
 def test_news_of_what_another_command_has_made_settle_nothing(db: sqlite3.Connection) -> None:
     made, doubtful = settled(db, succeeded({}, order_id="o-1")), settled(db, unknown("?"))
     for row in (made, doubtful):
-        store.remember(db, row.command_id, {"reference": "A-1"})
+        identities.remember(db, row.command_id, {"reference": "A-1"})
     first, second = (news_of("reference", "A-1", succeeded({}, order_id=name), "order_id") for name in ("o-1", "o-2"))
     assert store.settle_by_news(db, "bar", first, WALL) is None
     found = store.settle_by_news(db, "bar", second, WALL)
@@ -409,9 +409,9 @@ def test_news_of_what_another_command_has_made_settle_nothing(db: sqlite3.Connec
 def test_what_is_recalled_is_the_newest_of_that_session(db: sqlite3.Connection) -> None:
     for session, table in (("bar", "1"), ("bar", "2"), ("terrace", "3")):
         row = accepted(db, session=session)
-        store.remember(db, row.command_id, {"uid": "u", "table": table})
-    assert store.recall(db, "bar", "uid", "u")["table"] == "2"
-    assert store.recall(db, "cellar", "uid", "u") == {}
+        identities.remember(db, row.command_id, {"uid": "u", "table": table})
+    assert identities.recall(db, "bar", "uid", "u")["table"] == "2"
+    assert identities.recall(db, "cellar", "uid", "u") == {}
 
 
 def test_a_delivery_is_recognised_until_it_is_as_old_as_what_is_forgotten(db: sqlite3.Connection) -> None:
@@ -421,3 +421,22 @@ def test_a_delivery_is_recognised_until_it_is_as_old_as_what_is_forgotten(db: sq
     assert store.publish(db, "bar", [], "ros:1", WALL) is None
     prune(db, horizon(db, WALL + 1, WALL + 1))
     assert store.publish(db, "bar", [], "ros:1", WALL) is not None
+
+
+def test_commands_without_an_outcome_are_found_by_what_the_vendor_knows_them_by(db: sqlite3.Connection) -> None:
+    waiting, sent, lost = (accepted(db, idempotency_key=key) for key in ("a", "b", "c"))
+    settled(db, succeeded({}), idempotency_key="d")
+    elsewhere = accepted(db, idempotency_key="e", session="terrace")
+    for row in (sent, lost):
+        store.mark_sent(db, row.command_id, WALL)
+    store.settle(db, lost.command_id, unknown("silence"), WALL)
+    identities.remember(db, sent.command_id, {"external_ref": "R1"})
+    identities.remember(db, lost.command_id, {"external_ref": "R1"})
+    identities.remember(db, elsewhere.command_id, {"external_ref": "R1"})
+    assert [row.command_id for row in identities.undecided(db, "bar")] == [
+        waiting.command_id,
+        sent.command_id,
+        lost.command_id,
+    ]
+    assert [row.state for row in identities.undecided(db, "bar", "external_ref", "R1")] == ["sent", "unknown"]
+    assert identities.undecided(db, "bar", "external_ref", "R2") == []

@@ -13,7 +13,7 @@ from ordernpay.commands import Command, new_id, read_params
 from ordernpay.conversion import Fault, structure
 from ordernpay.vendors.doshii.settings import DoshiiConfig
 from ordernpay.vendors.http import Answered, Call, Http, Result
-from ordernpay.vendors.protocol import HttpRequest, Published, Report
+from ordernpay.vendors.protocol import HttpRequest, Published, Report, Undecided
 from ordernpay.vendors.ros.settings import RosConfig
 from ordernpay.vendors.tevalis.settings import TevalisConfig
 
@@ -122,6 +122,8 @@ class Journal:
     settles: int = 0
     clock: HandClock = field(factory=HandClock)
     deliveries: dict[str, float] = field(factory=dict)
+    held: list[Undecided] = field(factory=list)
+    ids: dict[str, dict[str, str]] = field(factory=dict)
 
     async def __call__(
         self,
@@ -148,6 +150,11 @@ class Journal:
         self.reports += reports
         return Published(news=True, settled=self.settles)
 
+    async def undecided(self, name: str | None = None, value: str | None = None) -> Sequence[Undecided]:
+        if self.full:
+            raise OSError(5, "Input/output error")
+        return [entry for entry in self.held if name is None or self.ids.get(entry.command.key, {}).get(name) == value]
+
 
 @define
 class Try:
@@ -155,6 +162,7 @@ class Try:
 
     deadline: float
     sent_before: bool = False
+    tried: bool = False
     knowingly: bool = False
     accepted_at: float | None = None
     remembered: Mapping[str, str] = field(factory=dict)

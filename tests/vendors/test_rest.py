@@ -415,7 +415,8 @@ async def test_reports_wait_in_order_until_they_are_durable(monkeypatch: pytest.
             refused.set()
         return await journal(reports)
 
-    reporter._publish = publish
+    journal_of: Any = publish
+    reporter._publish = journal_of
     for name in "abc":
         reporter.report(Report(name))
     async with serving(reporter.run):
@@ -447,7 +448,8 @@ async def test_a_report_given_up_while_it_is_published_takes_no_other_with_it() 
             reporter.report(Report("next"))
         return await Journal()(reports)
 
-    reporter._publish = publish
+    journal_of: Any = publish
+    reporter._publish = journal_of
     reporter.report(Report("first"))
     async with serving(reporter.run):
         await until(lambda: len(kept) == 2)

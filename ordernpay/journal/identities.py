@@ -1,0 +1,46 @@
+"""What commands are known by at their vendors: identities kept with a command, and commands found by them."""
+
+import sqlite3
+from typing import Final
+
+from ordernpay.journal.rows import Row, read_row
+
+MOST_UNDECIDED: Final = 1_000
+
+
+def remember(connection: sqlite3.Connection, command_id: str, vendor_ids: dict[str, str]) -> None:
+    """Keep a command's identities at the vendor."""
+    connection.executemany(
+        "INSERT INTO vendor_ids (command_id, session, name, value)"
+        " SELECT command_id, session, ?, ? FROM commands WHERE command_id = ?"
+        " ON CONFLICT (command_id, name) DO UPDATE SET value = excluded.value",
+        [(name, value, command_id) for name, value in vendor_ids.items()],
+    )
+
+
+def recall(connection: sqlite3.Connection, session: str, name: str, value: str) -> dict[str, str]:
+    """What the newest command with this identity at its vendor has remembered."""
+    found = connection.execute(
+        "SELECT command_id FROM vendor_ids JOIN commands USING (command_id)"
+        " WHERE vendor_ids.session = ? AND name = ? AND value = ? ORDER BY seq DESC LIMIT 1",
+        (session, name, value),
+    ).fetchone()
+    return {} if found is None else ids_of(connection, found["command_id"])
+
+
+def undecided(
+    connection: sqlite3.Connection, session: str, name: str | None = None, value: str | None = None
+) -> list[Row]:
+    """Commands of a session without an outcome, oldest first; with this identity at the vendor, if one is named."""
+    query, values = "SELECT * FROM commands WHERE session = ? AND state IN ('accepted', 'sent', 'unknown')", [session]
+    if name is not None and value is not None:
+        query += " AND command_id IN (SELECT command_id FROM vendor_ids WHERE session = ? AND name = ? AND value = ?)"
+        values += [session, name, value]
+    rows = connection.execute(f"{query} ORDER BY seq LIMIT {MOST_UNDECIDED}", values)
+    return [read_row(row, ids_of(connection, row["command_id"])) for row in rows.fetchall()]
+
+
+def ids_of(connection: sqlite3.Connection, command_id: str) -> dict[str, str]:
+    """All identities of a command, by name."""
+    rows = connection.execute("SELECT name, value FROM vendor_ids WHERE command_id = ?", (command_id,))
+    return {row["name"]: row["value"] for row in rows}
