@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ordernpay import inbound as module
 from ordernpay.config import Inbound
 from ordernpay.counts import Counts
-from ordernpay.inbound import FAILURES_ALLOWED, FailureLimit, HttpDoor
+from ordernpay.inbound import application as module
+from ordernpay.inbound.application import FAILURES_ALLOWED, FailureLimit, HttpDoor
 from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Link, LinkClosed, WebsocketDoor
 from tests.support.fakes import ScriptedSession
 from tests.support.wait import until
