@@ -113,9 +113,11 @@ def dumps(value: JsonValue, *, sort_keys: bool = False) -> str:
     Raises:
         JsonError: The value holds what JSON has no text for, or what :func:`loads` would refuse to read as UTF-8.
     """
-    pieces: list[str] = []
-    _write(value, pieces.append, _sorted if sort_keys else iter, _WRITE_DEPTH)
-    text = "".join(pieces)
+    text = _quick_text(value, sort_keys=sort_keys)
+    if text is None:
+        pieces: list[str] = []
+        _write(value, pieces.append, _sorted if sort_keys else iter, _WRITE_DEPTH)
+        text = "".join(pieces)
     if not text.isascii() and _first_unencodable(text) is not None:
         raise JsonError("lone surrogate in a string")
     return text
@@ -242,6 +244,59 @@ def _lone_surrogate(text: str) -> int | None:
         if doubtful and _first_unencodable(_DECODER.decode(match[0])) is not None:
             return match.start()
     return None
+
+
+def _refuse(_value: object) -> NoReturn:
+    raise _Refused
+
+
+_ENCODERS = {
+    sort_keys: json.JSONEncoder(
+        ensure_ascii=False,
+        check_circular=False,
+        allow_nan=False,
+        sort_keys=sort_keys,
+        separators=(",", ":"),
+        default=_refuse,
+    ).encode
+    for sort_keys in (False, True)
+}
+_NESTED = frozenset({dict, list, tuple})
+_ATOMS = frozenset({str, int, bool, float, type(None)})
+
+
+def _quick_text(value: object, *, sort_keys: bool) -> str | None:
+    """Write a value with the standard library's encoder, several times as fast as ours.
+
+    It cannot write a ``Decimal`` digit for digit, turns keys of other types into strings and knows no bound of depth:
+    return ``None`` for a value with any of these, and for one with a fault, which the slow way names.
+    """
+    if not _is_plain(value, _WRITE_DEPTH):
+        return None
+    try:
+        return _ENCODERS[sort_keys](value)
+    except (_Refused, ValueError):
+        return None
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Return whether all keys are strings, all types those of JSON itself, and nothing nests deeper than ``depth``."""
+    inner: Iterable[object] = ()
+    if isinstance(value, dict):
+        for key in value:
+            if type(key) is not str:
+                return False
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    for entry in inner:
+        kind = type(entry)
+        if kind in _NESTED:
+            if depth == 0 or not _is_plain(entry, depth - 1):
+                return False
+        elif kind not in _ATOMS:
+            return False
+    return True
 
 
 def _sorted(value: dict[Any, object]) -> Iterable[object]:

@@ -39,6 +39,12 @@ def test_the_standard_library_reads_the_same(value: JsonValue) -> None:
     assert json.loads(dumps(value), parse_float=Decimal) == value
 
 
+@given(values, st.booleans())
+def test_a_decimal_beside_it_changes_nothing_of_the_text(value: JsonValue, sort_keys: bool) -> None:  # noqa: FBT001
+    alone = dumps(value, sort_keys=sort_keys)
+    assert dumps([value, Decimal("1.0")], sort_keys=sort_keys) == f"[{alone},1.0]"
+
+
 @given(st.dictionaries(texts, st.integers(), max_size=8))
 def test_sorted_text_does_not_know_the_order_of_insertion(value: dict[str, JsonValue]) -> None:
     backwards = dict(reversed(value.items()))
