@@ -111,6 +111,31 @@ class VendorRequest:
     request: FreeObject = field(repr=False)
 
 
+KEY_REQUIRED: Final = (
+    "required for {method}: without it, asking again after a lost answer could act twice. Make one key for each order or"
+    " payment, 1 to 128 characters such as a UUID, and keep it until the outcome is known"
+)
+
+
+@frozen(kw_only=True)
+class Common:
+    """The params that every vendor command takes besides its own. `timeout` is in seconds."""
+
+    session: Annotated[str, Text(1, 64)] | None = None
+    idempotency_key: Key | None = None
+    timeout: Timeout = 30.0
+    when_offline: Literal["wait", "fail"] = "wait"
+    wait: bool = True
+    options: FreeObject = field(factory=dict, repr=False)
+
+
+@frozen(kw_only=True)
+class ChangeParams(Common):
+    """The same for a command that changes something."""
+
+    idempotency_key: Key
+
+
 @frozen
 class CommandType:
     """What one method takes and promises. A command that `changes` something is journaled."""
@@ -119,6 +144,11 @@ class CommandType:
     params: type[Any]
     changes: bool
     admin: bool = False
+
+    @property
+    def common(self) -> type[Common]:
+        """The class of the params that it shares with other commands."""
+        return ChangeParams if self.changes else Common
 
 
 COMMANDS: Final[Mapping[str, CommandType]] = {
@@ -136,18 +166,6 @@ COMMANDS: Final[Mapping[str, CommandType]] = {
         CommandType("vendor.request", VendorRequest, changes=True, admin=True),
     )
 }
-
-
-@frozen
-class Common:
-    """The params that every vendor command takes besides its own. `timeout` is in seconds."""
-
-    session: Annotated[str, Text(1, 64)] | None = None
-    idempotency_key: Key | None = None
-    timeout: Timeout = 30.0
-    when_offline: Literal["wait", "fail"] = "wait"
-    wait: bool = True
-    options: FreeObject = field(factory=dict, repr=False)
 
 
 @frozen
@@ -197,7 +215,7 @@ def read_params(method: str, params: JsonObject, options: type[Any] | None = Non
     faults = [Fault(name[:SHOWN], f"unknown; known are {known}") for name in unknown]
     common, own = Common(), None
     try:
-        common = structure({name: value for name, value in params.items() if name in shared}, Common)
+        common = structure({name: value for name, value in params.items() if name in shared}, kind.common)
     except Faults as error:
         faults += error.faults
     try:
@@ -205,6 +223,9 @@ def read_params(method: str, params: JsonObject, options: type[Any] | None = Non
     except Faults as error:
         faults += error.faults
     faults += _across(own)
+    if kind.changes and params.get("idempotency_key") is None:
+        faults = [fault for fault in faults if fault.path != "idempotency_key"]
+        faults.append(Fault("idempotency_key", KEY_REQUIRED.format(method=method)))
     if not kind.changes and not common.wait:
         faults.append(Fault("wait", f"{method} has no effect and is not journaled: it can only be waited for"))
     if faults:

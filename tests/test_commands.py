@@ -9,6 +9,8 @@ from ordernpay.commands import COMMANDS, Command, CreateOrder, LookUpUser, new_i
 from ordernpay.conversion import Faults, unstructure
 from tests.support.fakes import ORDER, command
 
+KEY: dict[str, Any] = {"idempotency_key": "k"}
+
 
 def faults_of(method: str, params: dict[str, Any]) -> dict[str, str]:
     with pytest.raises(Faults) as caught:
@@ -89,8 +91,24 @@ def test_a_misspelt_param_is_told_with_all_that_could_have_been_meant() -> None:
 
 @pytest.mark.parametrize("timeout", [0.1, 1, Decimal("0.1"), Decimal(600), 600])
 def test_a_timeout_within_its_bounds_is_taken(timeout: Any) -> None:
-    common, _ = read_params("order.create", {"order": ORDER, "timeout": timeout})
+    common, _ = read_params("order.create", KEY | {"order": ORDER, "timeout": timeout})
     assert common.timeout == float(timeout)
+
+
+@pytest.mark.parametrize("method", [name for name, kind in COMMANDS.items() if kind.changes])
+@pytest.mark.parametrize("given", [{}, {"idempotency_key": None}])
+def test_a_change_without_a_key_is_refused_with_the_reason(method: str, given: dict[str, Any]) -> None:
+    told = faults_of(method, given)["idempotency_key"]
+    assert told.startswith(f"required for {method}: ")
+    assert "twice" in told
+    assert "UUID" in told
+
+
+@pytest.mark.parametrize("method", [name for name, kind in COMMANDS.items() if not kind.changes])
+def test_a_read_needs_no_key(method: str) -> None:
+    with pytest.raises(Faults) as caught:
+        read_params(method, {"surprise": 1})
+    assert "idempotency_key" not in {fault.path for fault in caught.value.faults}
 
 
 @pytest.mark.parametrize("timeout", [0, Decimal("0.09"), Decimal("600.1"), True, "30", None])
@@ -117,13 +135,13 @@ def test_what_has_no_effect_can_only_be_waited_for(method: str) -> None:
 
 @pytest.mark.parametrize("params", [{}, {"order": ORDER, "quote_id": "q"}])
 def test_create_takes_an_order_or_a_quote(params: dict[str, Any]) -> None:
-    assert faults_of("order.create", params) == {"order": "expected exactly one of order and quote_id"}
+    assert faults_of("order.create", KEY | params) == {"order": "expected exactly one of order and quote_id"}
 
 
 def test_create_needs_the_kiosks_own_order_id_and_a_quote_does_not() -> None:
     assert "order.reference" in faults_of("order.create", {"order": {}})
     read_params("order.quote", {"order": {}})
-    read_params("order.create", {"quote_id": "q-1"})
+    read_params("order.create", KEY | {"quote_id": "q-1"})
 
 
 def test_an_update_adds_something() -> None:
@@ -135,8 +153,8 @@ def test_an_update_adds_something() -> None:
     ]
     assert "lines" in faults_of("order.update", {"order_id": "o", "prices": "kiosk", "reference": "r"})
     for part in parts:
-        read_params("order.update", {"order_id": "o", **part})
-    read_params("order.update", {"order_id": "o", "adjustments": [{"name": "x", "amount": "-1"}]})
+        read_params("order.update", KEY | {"order_id": "o", **part})
+    read_params("order.update", KEY | {"order_id": "o", "adjustments": [{"name": "x", "amount": "-1"}]})
 
 
 @pytest.mark.parametrize(
@@ -176,7 +194,7 @@ def test_a_wrong_pin_is_never_repeated_in_the_complaint(pin: Any) -> None:
     ],
 )
 def test_money_comes_as_text_or_number_and_is_kept_with_two_decimals(given: Any, kept: str) -> None:
-    _, params = read_params("order.create", {"order": ORDER | {"lines": [{"unit_price": given}]}})
+    _, params = read_params("order.create", KEY | {"order": ORDER | {"lines": [{"unit_price": given}]}})
     assert unstructure(params.order.lines[0].unit_price) == kept
 
 

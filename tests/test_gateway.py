@@ -32,6 +32,7 @@ from tests.support.fakes import (
     no_answer,
     refused,
 )
+from tests.support.kiosk import keyed
 from tests.support.wait import until
 
 CALL: JsonObject = {"order": ORDER, "idempotency_key": "k", "timeout": 5}
@@ -49,7 +50,7 @@ class Bench:
     tasks: list["asyncio.Task[Any]"] = field(factory=list)
 
     async def call(self, method: str = "order.create", **params: Any) -> Answer:
-        return await self.gateway.call(method, (CALL if method == "order.create" else {}) | params, 1000)
+        return await self.gateway.call(method, (CALL if method == "order.create" else keyed(method, {})) | params, 1000)
 
     def start(self, method: str = "order.create", **params: Any) -> "asyncio.Task[Answer]":
         task = asyncio.create_task(self.call(method, **params))

@@ -69,7 +69,7 @@ class Wish:
 
     def new_command(self, now: float) -> NewCommand:
         order: JsonObject = {"reference": self.key, "notes": [f"{self.big} {self.refused}"]}
-        _, params = read_params("order.create", {"order": order})
+        _, params = read_params("order.create", {"idempotency_key": self.key, "order": order})
         command = Command(new_id(), "bar", "order.create", params, {}, self.key, self.timeout)
         ids = {"request_id": self.request_id}
         return NewCommand(command, command.content(), self.whole, WALL + now + self.timeout, WALL + now, None, ids)

@@ -8,8 +8,9 @@
     async for event in follow(since=last_seen):
         ...
 
-Give every command an ``idempotency_key`` that belongs to the order and not to the call. Whatever happens to a call then,
-calling again with the same key is safe: the daemon answers with the first command's outcome and never acts twice.
+Every command that changes something needs an ``idempotency_key``, which belongs to the order and not to the call. Whatever
+happens to a call then, calling again with the same key is safe: the daemon answers with the first command's outcome and
+never acts twice.
 """
 
 from ordernpay.client.connection import Client, EventStream, connect

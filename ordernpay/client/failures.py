@@ -27,8 +27,7 @@ class TooSlow(OrdernpayError):
 class ConnectionLost(OrdernpayError):
     """The connection ended while a call was not answered: the daemon may go on with the command, or never have seen it.
 
-    Call again with the same ``idempotency_key`` to learn the outcome; without one, look the command up before doing
-    anything over.
+    Call again with the same ``idempotency_key`` to learn the outcome.
 
     Attributes:
         sent: ``False`` if the call certainly never left.

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 import attrs
 from attrs import frozen
 
-from ordernpay.commands import COMMANDS, Common
+from ordernpay.commands import COMMANDS
 from ordernpay.conversion import unstructure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import OrderOut
@@ -76,7 +76,7 @@ def _command(name: str, schemas: JsonObject) -> JsonObject:
             "vendor": {},
         },
     }
-    params = _params(kind.params, schemas) + _params(Common, schemas)
+    params = _params(kind.params, schemas) + _params(kind.common, schemas)
     return _method(name, inspect.getdoc(kind.params) or "", params, result)
 
 

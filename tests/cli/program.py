@@ -17,6 +17,7 @@ from ordernpay.simulator import order_n_pay as simulator
 from ordernpay.simulator.order_n_pay import ListeningPos
 from ordernpay.simulator.shop import Shop
 from tests.support.daemons import DaemonProcess, daemon_process, session, tables
+from tests.support.kiosk import keyed
 
 ORDER: dict[str, Any] = {"reference": "A1", "table": "14", "lines": [{"product": "1203", "name": "Soup"}]}
 
@@ -102,7 +103,7 @@ class Venue:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One RPC, past the command line."""
         async with connect(self.daemon.socket) as client:
-            return await client.call(method, params)
+            return await client.call(method, keyed(method, params))
 
 
 @contextlib.asynccontextmanager

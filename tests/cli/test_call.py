@@ -18,6 +18,7 @@ from ordernpay.simulator.shop import CREATE_ORDER, GET_OPEN_ORDERS
 from tests.cli.program import ORDER, Venue, interrupt, ordernpay
 from tests.support.wait import until
 
+CREATE = {"order": ORDER, "idempotency_key": "k1"}
 AS_NOBODY = """
 import os, sys
 import anyio._backends._asyncio, ordernpay.cli.call
@@ -107,16 +108,24 @@ async def test_an_rpc_error_is_told_in_words_and_as_json_and_ends_with_1(venue: 
 
     missing = "a60fba87-58ec-4b12-b71c-000000000000"
     ended = await venue.run(
-        "call", "order.update", f"order_id={missing}", 'lines=[{"product": "1203", "name": "Soup"}]'
+        *("call", "order.update", "idempotency_key=u1", f"order_id={missing}"),
+        'lines=[{"product": "1203", "name": "Soup"}]',
     )
     assert ended.status == 1
     assert "the vendor says: The specified order does not exist!" in ended.err
     assert error_of(ended.err)["data"]["state"] == "rejected"
 
 
+async def test_a_change_without_a_key_is_told_why_it_needs_one(venue: Venue) -> None:
+    ended = await venue.run("call", "order.create", "--json", json.dumps({"order": ORDER}))
+    assert ended.status == 1
+    assert "  idempotency_key: required for order.create: " in ended.err
+    assert venue.shop.acts == []
+
+
 async def test_the_timeout_is_the_daemons_and_an_unknown_outcome_says_what_not_to_do(venue: Venue) -> None:
     venue.pos.faults.plan(Fault.DEAF, message_type=CREATE_ORDER)
-    ended = await venue.run("call", "order.create", "--timeout", "0.3", "--json", json.dumps({"order": ORDER}))
+    ended = await venue.run("call", "order.create", "--timeout", "0.3", "--json", json.dumps(CREATE))
     assert ended.status == 1
     assert "do not order anew" in ended.err
     assert error_of(ended.err)["code"] == 1006
@@ -165,7 +174,7 @@ async def test_a_closed_socket_ends_with_69_and_names_its_group(open_directory: 
 async def test_an_error_leads_to_the_journal_only_where_the_command_is_in_it(venue: Venue) -> None:
     venue.pos.faults.plan(Fault.SILENT, message_type=CREATE_ORDER)
     venue.pos.faults.plan(Fault.SILENT, message_type=GET_OPEN_ORDERS)
-    changing = await venue.run("call", "order.create", "--json", json.dumps({"order": ORDER, "timeout": 0.3}))
+    changing = await venue.run("call", "order.create", "--json", json.dumps(CREATE | {"timeout": 0.3}))
     reading = await venue.run("call", "order.list", "timeout=0.3")
     assert (changing.status, reading.status) == (1, 1)
     assert "(unknown); see `ordernpay commands " in changing.err
@@ -175,7 +184,7 @@ async def test_an_error_leads_to_the_journal_only_where_the_command_is_in_it(ven
 
 async def test_ctrl_c_ends_quietly_and_takes_nothing_back(venue: Venue) -> None:
     venue.pos.faults.plan(Fault.SILENT, message_type=CREATE_ORDER)
-    process = await venue.start("call", "order.create", "--timeout", "60", "--json", json.dumps({"order": ORDER}))
+    process = await venue.start("call", "order.create", "--timeout", "60", "--json", json.dumps(CREATE))
     await until(lambda: venue.shop.acts)
     ended = await interrupt(process)
     assert (ended.status, ended.out, ended.err) == (130, "", "")
@@ -183,7 +192,7 @@ async def test_ctrl_c_ends_quietly_and_takes_nothing_back(venue: Venue) -> None:
 
 async def test_a_daemon_that_dies_meanwhile_ends_with_69_and_says_what_holds(venue: Venue) -> None:
     venue.pos.faults.plan(Fault.SILENT, message_type=CREATE_ORDER)
-    process = await venue.start("call", "order.create", "--json", json.dumps({"order": ORDER}))
+    process = await venue.start("call", "order.create", "--json", json.dumps(CREATE))
     await until(lambda: venue.shop.acts)
     await venue.daemon.kill()
     _, err = await process.communicate()

@@ -19,6 +19,7 @@ from ordernpay.config import read
 from ordernpay.vendors import CONFIGS
 from tests.cli.program import ORDER, Ended, interrupt, ordernpay, start
 from tests.support.daemons import daemon_process, tables
+from tests.support.kiosk import keyed
 
 ORDERS: dict[str, Any] = {
     "bar": ORDER,
@@ -68,7 +69,7 @@ async def test_what_it_prints_reaches_both_tills_and_plans_their_faults(artifact
                 assert (await http.post(f"{control}/simulator/faults", content=plan)).is_success
             async with daemon_process(artifacts, config) as daemon, connect(daemon.socket) as client:
                 for name, order in ORDERS.items():
-                    answer = await client.call("order.create", {"session": name, "order": order})
+                    answer = await client.call("order.create", keyed("order.create", {"session": name, "order": order}))
                     assert answer["state"] == "succeeded"
             for control in controls:
                 told = (await http.get(f"{control}/simulator/acts")).json()

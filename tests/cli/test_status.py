@@ -36,7 +36,9 @@ async def test_people_get_a_table_and_programs_json(venue: Venue) -> None:
 
 async def test_an_unknown_command_stands_out(venue: Venue) -> None:
     venue.pos.faults.plan(Fault.DEAF)
-    await venue.run("call", "order.create", "--timeout", "0.2", "--json", json.dumps({"order": ORDER}))
+    await venue.run(
+        "call", "order.create", "--timeout", "0.2", "--json", json.dumps({"order": ORDER, "idempotency_key": "k1"})
+    )
     ended = await venue.run("status")
     assert "1 unknown (oldest since 2" in ended.out
 

@@ -13,9 +13,11 @@ from ordernpay.client import NotFound, OutOfStock, connect
 from ordernpay.simulator import order_n_pay as simulator
 from ordernpay.simulator.shop import Shop
 from tests.support.daemons import daemon_inside, session, tables
+from tests.support.kiosk import keyed
 from tests.support.wait import until
 
 ORDER_ID = "a60fba87-58ec-4b12-b71c-57572036c6bc"
+UNKNOWN_ID = "a60fba87-58ec-4b12-b71c-000000000000"
 DOCUMENTED: dict[str, Any] = {
     "ProviderID": 12345,
     "ProviderName": "Example Provider",
@@ -73,7 +75,7 @@ async def test_the_documented_request_is_what_goes_over_the_wire_and_its_answers
         async with daemon_inside(config) as daemon, connect(config["rpc"]["socket"]) as client:
             await until(lambda: daemon.gateway.sessions["bar"].status().state == "up")
 
-            answer: Any = await client.call("order.update", CALL)
+            answer: Any = await client.call("order.update", keyed("order.update", CALL))
             assert answer["state"] == "succeeded"
             sent = json.loads(shop.requests[-1])
             request_id = sent.pop("RequestID")
@@ -86,7 +88,7 @@ async def test_the_documented_request_is_what_goes_over_the_wire_and_its_answers
 
             shop.kitchen.stock["1001"] = 1
             with pytest.raises(OutOfStock) as out_of_stock:
-                await client.call("order.update", CALL)
+                await client.call("order.update", keyed("order.update", CALL))
             assert out_of_stock.value.code == 1003
             assert out_of_stock.value.details == {
                 "products": [
@@ -98,5 +100,5 @@ async def test_the_documented_request_is_what_goes_over_the_wire_and_its_answers
                 ]
             }
             with pytest.raises(NotFound) as not_found:
-                await client.call("order.update", CALL | {"order_id": "a60fba87-58ec-4b12-b71c-000000000000"})
+                await client.call("order.update", keyed("order.update", CALL | {"order_id": UNKNOWN_ID}))
             assert (not_found.value.code, not_found.value.state) == (1002, "rejected")

@@ -95,9 +95,10 @@ async def feed(client: Client, shop: Shop) -> None:
             await client.call(method, {**params, "idempotency_key": f"refused-{number}"})
         assert "PLANTED" not in dumps(caught.value.data)
         assert "PLANTED" not in str(caught.value)
-    await client.call("order.update", {"order_id": order, "lines": [LINE], "options": {"user": planted.PIN}})
+    update: JsonObject = {"order_id": order, "lines": [LINE], "options": {"user": planted.PIN}}
+    await client.call("order.update", {**update, "idempotency_key": "update"})
     native: JsonObject = {"MessageType": 0, "Payload": {"PIN": planted.PIN}, "UserIdentifier": None}
-    await client.call("vendor.request", {"request": native})
+    await client.call("vendor.request", {"request": native, "idempotency_key": "native"})
 
 
 async def feed_late(client: Client, pos: Any) -> None:

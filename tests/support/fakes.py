@@ -46,7 +46,7 @@ def command(
     timeout = params.pop("timeout", 30.0)
     if not params and method == "order.create":
         params = {"order": ORDER}
-    _, own = read_params(method, params)
+    _, own = read_params(method, {"idempotency_key": key, **params})
     return Command(new_id(), session, method, own, options or {}, key, timeout)
 
 

@@ -4,9 +4,11 @@
 import asyncio
 import contextlib
 import json
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from ordernpay.commands import COMMANDS
 from ordernpay.simulator.order_n_pay import Credentials
 from tests.support import planted
 
@@ -15,12 +17,17 @@ MEMBERS: Final = {"kind", "command_id", "state", "retryable", "vendor_code", "ve
 """What the `data` of every error of a command has (contract, section 2)."""
 
 
+def keyed(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The params of a call, with a fresh key where the method needs one and the test does not say which."""
+    needs = method in COMMANDS and COMMANDS[method].changes
+    return {"idempotency_key": str(uuid.uuid4())} | params if needs else params
+
+
 def create(key: str | None = None, **more: Any) -> dict[str, Any]:
     """The params of an `order.create` that the simulated POS takes: a bowl of soup for table 14."""
     line = {"id": "1", "product": "1203", "name": "Soup", "quantity": 1, "unit_price": "4.50", "total": "4.50"}
     order = {"reference": key or "a-reference", "type": "dine_in", "table": "14", "lines": [line]}
-    params: dict[str, Any] = {"order": order} | more
-    return params if key is None else params | {"idempotency_key": key}
+    return {"order": order, "idempotency_key": key or str(uuid.uuid4())} | more
 
 
 def update(order_id: str, key: str, **more: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ordernpay.simulator.ros import Organisation, Outlet, RosSimulator
 from ordernpay.simulator.tevalis import Credentials as TevalisCredentials
 from ordernpay.simulator.tevalis import Site, TevalisSimulator
 from tests.support.daemons import daemon_inside, tables
+from tests.support.kiosk import keyed
 from tests.support.wait import until
 
 ROS_SECRET: Final = "PLANTED-ros-client-secret-3Hk9"
@@ -211,10 +212,10 @@ class Told:
 
 
 async def ask(socket: str, method: str, **params: Any) -> Told:
-    """One call over the local socket."""
+    """One call over the local socket; a change gets a key of its own, unless it has one."""
     reader, writer = await asyncio.open_unix_connection(socket, limit=2**24)
     try:
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": keyed(method, params)}
         writer.write(json.dumps(request, default=str).encode() + b"\n")
         text = await reader.readline()
         if not text:

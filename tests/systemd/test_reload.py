@@ -57,7 +57,8 @@ def test_sessions_are_removed_changed_and_added_while_an_order_is_under_way_on_a
     venue.configure(wanted)
     systemctl("reload", SERVICE).done()
     until(lambda: "cafe" in sessions())
-    made = call("kiosk", "order.create", session="cafe", order=CAFE | {"reference": "reload-cafe"}, timeout=20).json()
+    cafe = {"session": "cafe", "idempotency_key": "reload-cafe", "order": CAFE | {"reference": "reload-cafe"}}
+    made = call("kiosk", "order.create", **cafe, timeout=20).json()
     assert made["state"] == "succeeded"
 
     assert under_way.poll() is None

@@ -1,5 +1,6 @@
 """How a story of the demo is told: each step as it happens, and at the end what the vendor saw."""
 
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from ordernpay.cli.terminal import cell, member, objects, print_table, printable
 from ordernpay.client import Client
+from ordernpay.commands import COMMANDS
 from ordernpay.jsontext import JsonObject
 
 _STEP_WIDTH: Final = 15
@@ -71,8 +73,9 @@ class Telling:
     session: str
 
     async def call(self, method: str, **params: object) -> JsonObject:
-        """Call a method of this session; the whole answer."""
-        given: JsonObject = {"session": self.session, **params}  # type: ignore[dict-item]
+        """Call a method of this session; the whole answer. A change that gives no key gets a new one."""
+        key = {"idempotency_key": str(uuid.uuid4())} if method in COMMANDS and COMMANDS[method].changes else {}
+        given: JsonObject = {"session": self.session, **key, **params}  # type: ignore[dict-item]
         return await self.client.call(method, given)
 
     def say(self, step: str, text: str, style: str = "") -> None:
