@@ -146,7 +146,7 @@ class CommandType:
     admin: bool = False
 
     @property
-    def common(self) -> type[Common]:
+    def shared(self) -> type[Common]:
         """The class of the params that it shares with other commands."""
         return ChangeParams if self.changes else Common
 
@@ -215,7 +215,7 @@ def read_params(method: str, params: JsonObject, options: type[Any] | None = Non
     faults = [Fault(name[:SHOWN], f"unknown; known are {known}") for name in unknown]
     common, own = Common(), None
     try:
-        common = structure({name: value for name, value in params.items() if name in shared}, kind.common)
+        common = structure({name: value for name, value in params.items() if name in shared}, kind.shared)
     except Faults as error:
         faults += error.faults
     try:

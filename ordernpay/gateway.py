@@ -104,6 +104,8 @@ class Gateway:
             Refused: with the failure that the caller is told; nothing was written or sent.
         """
         meant = self._meant(params.get("session"))
+        if meant is not None:  # first: params of a command that there is not are nothing to complain of
+            refusals.check_supported(meant, method)
         try:
             common, own = read_params(method, params, meant.options if meant else None)
         except Faults as error:
@@ -328,6 +330,7 @@ class Gateway:
         if sent and not session.may_repeat(row.method):
             return refusals.interrupted("its vendor cannot tell a repeat", sent=sent)
         try:
+            refusals.check_supported(session, row.method)
             command = known or row.command()
             return session, row, command, session.prepare(command)
         except (Faults, Refused) as error:
@@ -346,6 +349,7 @@ class Gateway:
             raise refusals.unknown_session(row.session, self.sessions)
         if not row.whole:
             raise refusals.secret_not_kept(row)
+        refusals.check_supported(session, row.method)
         self._admit(session)
         try:
             command = row.command()

@@ -7,6 +7,7 @@ from ordernpay.conversion import Faults
 from ordernpay.journal import JournalUnavailable, Row
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, ended, expired, unknown
+from ordernpay.vendors.protocol import Session
 
 
 def invalid(error: Faults) -> Refused:
@@ -22,6 +23,13 @@ def invalid_session(message: str) -> Refused:
             "invalid_params", f"invalid params: session: {message}", details=[{"path": "session", "message": message}]
         )
     )
+
+
+def check_supported(session: Session, method: str) -> None:
+    """Refuse a command that the session's vendor has not."""
+    failure = session.unsupported(method)
+    if failure is not None:
+        raise Refused(failure)
 
 
 def unknown_session(name: str, known: Iterable[str]) -> Refused:

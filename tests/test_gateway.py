@@ -492,10 +492,19 @@ async def test_wrong_params_are_refused_with_their_faults_and_nothing_is_written
         it.session.refuse = Faults([Fault("order.table", "too long")])
         error = await raises(it.call())
         assert error.failure.details == [{"path": "order.table", "message": "too long"}]
-        it.session.refuse = Refused(Failure("unsupported", "no", details={"supported": []}))
-        assert (await raises(it.call())).failure.code == -32004
         assert await it.journal.list_commands(None, None, None, 9) == []
         assert it.session.performed == []
+
+
+async def test_an_unsupported_command_says_so_before_its_params_are_looked_at(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        it.session.commands = ("order.list",)
+        wrong: list[JsonObject] = [{"session": "bar"}, {"surprise": 1, "timeout": 0}]
+        for given in wrong:
+            error = await raises(it.gateway.call("order.cancel", given))
+            assert error.failure.code == -32004
+            assert error.failure.details == {"supported": ["order.list"]}
+        assert (await raises(it.gateway.call("order.cancel", {"session": "cellar"}))).failure.code == -32602
 
 
 async def test_the_session_may_be_left_out_where_there_is_one_and_must_be_known(tmp_path: Path) -> None:
@@ -883,7 +892,7 @@ async def test_what_cannot_go_on_is_settled_by_whether_it_was_sent(
         if why == "no longer allowed":
             it.session.refuse = Faults([Fault("options.device_id", "required")])
         if why == "unsupported":
-            it.session.refuse = Refused(Failure("unsupported", "no"))
+            it.session.commands = ()
         assert await it.gateway.recover() == 1
         await until(lambda: settled(it))
         assert await it.state() == ends

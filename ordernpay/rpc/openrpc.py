@@ -76,7 +76,7 @@ def _command(name: str, schemas: JsonObject) -> JsonObject:
             "vendor": {},
         },
     }
-    params = _params(kind.params, schemas) + _params(kind.common, schemas)
+    params = _params(kind.params, schemas) + _params(kind.shared, schemas)
     return _method(name, inspect.getdoc(kind.params) or "", params, result)
 
 

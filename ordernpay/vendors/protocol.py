@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from ordernpay.commands import Command
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.outcomes import Outcome, State
+from ordernpay.outcomes import Failure, Outcome, State
 
 SessionState = Literal["connecting", "up", "down", "refused"]
 
@@ -177,6 +177,13 @@ class SessionStatus:
     certificate_expires: float | None = None
 
 
+def lacking(vendor: str, commands: Sequence[str], method: str) -> Failure | None:
+    """Why a vendor has no such command, with what it has; None where it has."""
+    if method in commands:
+        return None
+    return Failure("unsupported", f"{vendor} has no {method}", details={"supported": [*commands]})
+
+
 class Session(Protocol):
     """One configured connection to one outlet."""
 
@@ -200,12 +207,15 @@ class Session(Protocol):
         """The class that checks the `options` of a call."""
         ...
 
+    def unsupported(self, method: str) -> Failure | None:
+        """Why the vendor, as configured, has no such command; None where it has."""
+        ...
+
     def prepare(self, command: Command) -> Prepared:
-        """Check and translate a command; no I/O.
+        """Check and translate a command that is supported; no I/O.
 
         Raises:
             Faults: the vendor's page forbids something in it.
-            Refused: the vendor, as configured, has no such command.
         """
         ...
 

@@ -25,7 +25,7 @@ CONTRACT = {
     "command.list", "command.retry", "command.resolve", "event.subscribe", "event.unsubscribe", "event.list",
     "daemon.status", "rpc.discover",
 }  # fmt: skip
-CLASSES: dict[str, list[type[Any]]] = {name: [kind.params, kind.common] for name, kind in COMMANDS.items()} | {
+CLASSES: dict[str, list[type[Any]]] = {name: [kind.params, kind.shared] for name, kind in COMMANDS.items()} | {
     name: [method.params] for name, method in METHODS.items()
 }
 PARAMS = [(cls, method) for method, classes in sorted(CLASSES.items()) for cls in classes if attrs.fields(cls)]

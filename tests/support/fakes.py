@@ -11,7 +11,7 @@ from ordernpay.conversion import unstructure
 from ordernpay.journal import NewCommand
 from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import Failure, Outcome, ended, expired, succeeded
-from ordernpay.vendors.protocol import Attempt, Door, Prepared, SessionState, SessionStatus, WebsocketDoor
+from ordernpay.vendors.protocol import Attempt, Door, Prepared, SessionState, SessionStatus, WebsocketDoor, lacking
 
 ORDER: JsonObject = {"reference": "r-1", "table": "14", "lines": [{"product": "1203", "name": "Soup"}]}
 WALL = 1_800_000_000.0
@@ -87,6 +87,9 @@ class ScriptedSession:
     refuse: Exception | None = None
     reconnects: int = 0
     offered: tuple[Door | WebsocketDoor, ...] = ()
+
+    def unsupported(self, method: str) -> Failure | None:
+        return lacking(self.vendor, self.commands, method)
 
     def prepare(self, command: Command) -> Prepared:
         if self.refuse is not None:

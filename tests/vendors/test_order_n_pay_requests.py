@@ -8,8 +8,7 @@ import pytest
 
 from ordernpay.conversion import Faults, structure
 from ordernpay.jsontext import JsonObject
-from ordernpay.outcomes import Refused
-from ordernpay.vendors.order_n_pay.preparation import Work, derived_request_id, prepare, supported
+from ordernpay.vendors.order_n_pay.preparation import Work, derived_request_id, prepare, supported, unsupported
 from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.protocol import Prepared
 from tests.support import planted
@@ -318,15 +317,17 @@ def test_a_native_request_that_is_none_is_refused() -> None:
 def test_commands_without_a_published_number_are_unsupported_and_name_the_setting() -> None:
     bare = config(message_types={})
     assert supported(bare) == ("order.create", "order.update", "order.list", "user.lookup", "vendor.request")
-    with pytest.raises(Refused) as caught:
-        prepared("order.quote", order=order(), with_config=bare)
-    assert caught.value.failure.kind == "unsupported"
-    assert caught.value.failure.details == {
+    failure = unsupported("bar", bare, "order.quote")
+    assert failure is not None
+    assert failure.kind == "unsupported"
+    assert failure.details == {
         "supported": [*supported(bare)],
         "setting": "sessions.bar.message_types.simulate_order",
     }
-    with pytest.raises(Refused, match=r"order-n-pay has no menu\.get"):
-        prepared("menu.get", with_config=bare)
+    none = unsupported("bar", bare, "menu.get")
+    assert none is not None
+    assert none.message == "order-n-pay has no menu.get"
+    assert unsupported("bar", bare, "order.create") is None
 
 
 def test_configured_numbers_are_used() -> None:

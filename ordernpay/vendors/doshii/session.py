@@ -31,7 +31,7 @@ from ordernpay.commands import (
 from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.outcomes import Failure, Outcome, Refused, ended, unknown
+from ordernpay.outcomes import Failure, Outcome, ended, unknown
 from ordernpay.vendors.doshii import answers, requests, wire
 from ordernpay.vendors.doshii.findings import (
     CONFLICT,
@@ -62,6 +62,7 @@ from ordernpay.vendors.protocol import (
     SessionStatus,
     Settlement,
     WebsocketDoor,
+    lacking,
 )
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.rest import Probing, RestLine, ended_late
@@ -96,10 +97,10 @@ class DoshiiSession:
 
     # Commands
 
+    def unsupported(self, method: str) -> Failure | None:
+        return lacking(self.vendor, self.commands, method)
+
     def prepare(self, command: Command) -> Prepared:
-        if command.method not in self.commands:
-            details: JsonObject = {"supported": [*self.commands]}
-            raise Refused(Failure("unsupported", f"doshii has no {command.method}", details=details))
         faults: list[Fault] = []
         try:
             given = structure(command.options, Options, "options")

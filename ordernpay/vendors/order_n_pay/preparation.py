@@ -3,16 +3,16 @@
 import uuid
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ordernpay.commands import Command
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, dumps
-from ordernpay.outcomes import Failure, Refused
+from ordernpay.outcomes import Failure
 from ordernpay.vendors.order_n_pay import requests
 from ordernpay.vendors.order_n_pay.secrecy import concealed, pins_of
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
-from ordernpay.vendors.protocol import Prepared
+from ordernpay.vendors.protocol import Prepared, lacking
 
 NAMESPACE: Final = uuid.UUID("6f0b2f57-6c2e-5d0a-9f0e-0d5b1a7c4e11")
 """Never changes: the RequestIDs that follow from it are what keeps a POS from acting twice."""
@@ -50,10 +50,7 @@ def prepare(session: str, config: OrderNPayConfig, command: Command) -> Prepared
 
     Raises:
         Faults: the vendor's pages forbid something in it.
-        Refused: its message has no number.
     """
-    if command.method not in supported(config):
-        raise Refused(_unsupported(session, config, command.method))
     faults: list[Fault] = []
     try:
         given = structure(command.options, Options, "options")
@@ -74,14 +71,14 @@ def prepare(session: str, config: OrderNPayConfig, command: Command) -> Prepared
     )
 
 
-def _unsupported(session: str, config: OrderNPayConfig, method: str) -> Failure:
-    setting = requests.METHOD_SETTINGS.get(method)
-    details: JsonObject = {"supported": [*supported(config)]}
-    if setting is None:
-        return Failure("unsupported", f"order-n-pay has no {method}", details=details)
-    details["setting"] = f"sessions.{session}.message_types.{setting}"
+def unsupported(session: str, config: OrderNPayConfig, method: str) -> Failure | None:
+    """Why a method has no message; its setting, where the number of one is not published."""
+    failure, setting = lacking("order-n-pay", supported(config), method), requests.METHOD_SETTINGS.get(method)
+    if failure is None or setting is None:
+        return failure
+    details: JsonObject = {"supported": [*supported(config)], "setting": f"sessions.{session}.message_types.{setting}"}
     why = (
         f"order-n-pay's message number for {method} is not published: "
         f"set message_types.{setting} in [sessions.{session}]"
     )
-    return Failure("unsupported", why, details=details)
+    return evolve(failure, message=why, details=details)

@@ -42,7 +42,7 @@ from ordernpay.vendors.order_n_pay.dial import (
     open_link,
 )
 from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk
-from ordernpay.vendors.order_n_pay.preparation import Work, prepare, supported
+from ordernpay.vendors.order_n_pay.preparation import Work, prepare, supported, unsupported
 from ordernpay.vendors.order_n_pay.secrecy import concealed, pins_of, scrubbed
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH, Response
@@ -109,6 +109,9 @@ class OrderNPaySession:
         self._log = log.bind(session=name, vendor=self.vendor)
 
     # Commands
+
+    def unsupported(self, method: str) -> Failure | None:
+        return unsupported(self.name, self._config, method)
 
     def prepare(self, command: Command) -> Prepared:
         return prepare(self.name, self._config, command)

@@ -21,9 +21,9 @@ from ordernpay.clock import Clock
 from ordernpay.commands import CancelOrder, Command, CreateOrder, GetMenu, VendorRequest
 from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
-from ordernpay.jsontext import JsonObject, dumps
+from ordernpay.jsontext import dumps
 from ordernpay.orders import Order
-from ordernpay.outcomes import Failure, Outcome, Refused, succeeded
+from ordernpay.outcomes import Failure, Outcome, succeeded
 from ordernpay.vendors.http import Answered, Call, Http, NotSent
 from ordernpay.vendors.protocol import (
     Attempt,
@@ -36,6 +36,7 @@ from ordernpay.vendors.protocol import (
     SessionStatus,
     Settlement,
     WebsocketDoor,
+    lacking,
 )
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.rest import Probing, RestLine, ended_late
@@ -79,10 +80,10 @@ class RosSession:
 
     # Commands
 
+    def unsupported(self, method: str) -> Failure | None:
+        return lacking(self.vendor, self.commands, method)
+
     def prepare(self, command: Command) -> Prepared:
-        if command.method not in self.commands:
-            details: JsonObject = {"supported": [*self.commands]}
-            raise Refused(Failure("unsupported", f"ros has no {command.method}", details=details))
         faults: list[Fault] = []
         try:
             given = structure(command.options, Options, "options")

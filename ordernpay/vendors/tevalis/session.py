@@ -17,7 +17,7 @@ from ordernpay.commands import CancelOrder, Command, GetMenu, QuoteOrder, Vendor
 from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, dumps
-from ordernpay.outcomes import Failure, Outcome, Refused, ended, succeeded
+from ordernpay.outcomes import Failure, Outcome, ended, succeeded
 from ordernpay.vendors.http import Answered, Call, Http
 from ordernpay.vendors.protocol import (
     Attempt,
@@ -28,6 +28,7 @@ from ordernpay.vendors.protocol import (
     SessionStatus,
     Settlement,
     WebsocketDoor,
+    lacking,
 )
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.rest import Probing, RestLine, Unmarked, ended_late
@@ -62,10 +63,10 @@ class TevalisSession:
 
     # Commands
 
+    def unsupported(self, method: str) -> Failure | None:
+        return lacking(self.vendor, self.commands, method)
+
     def prepare(self, command: Command) -> Prepared:
-        if command.method not in self.commands:
-            details: JsonObject = {"supported": [*self.commands]}
-            raise Refused(Failure("unsupported", f"tevalis has no {command.method}", details=details))
         faults: list[Fault] = []
         try:
             given = structure(command.options, Options, "options")
