@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO, cast
 import structlog
 
 from ordernpay import journald
+from ordernpay.redaction import Redactor, of_session
 from ordernpay.repeats import Repeats
 
 REDACTED: Final = "[redacted]"
@@ -57,22 +58,23 @@ _as_it_is: Final = structlog.dev.plain_traceback
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The structlog processor: secrets out, by key and by shape."""
-    return {key: _clean(key, value) for key, value in event.items()}
+    """The structlog processor: secrets out, by key, by shape, and those of the session that is spoken of."""
+    known = of_session(event.get("session"))
+    return {key: _clean(key, value, known) for key, value in event.items()}
 
 
-def _clean(key: str, value: Any) -> Any:
+def _clean(key: str, value: Any, known: Redactor) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if SECRET_KEYS.fullmatch(key):
         return REDACTED
     if isinstance(value, str):
-        return _shapeless(value)
+        return _shapeless(known.text(value, key))
     if isinstance(value, dict):
-        return {name: _clean(str(name), entry) for name, entry in value.items()}
+        return {name: _clean(str(name), entry, known) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean("", entry) for entry in value]
-    return value if isinstance(value, int | float) else _shapeless(repr(value))
+        return [_clean("", entry, known) for entry in value]
+    return value if isinstance(value, int | float) else _shapeless(known.text(repr(value), key))
 
 
 def _shapeless(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from ordernpay.jsontext import JsonObject, JsonValue
 
@@ -109,15 +109,6 @@ def ended(failure: Failure, vendor: JsonValue = None) -> Outcome:
 def unknown(why: str, *, retryable: bool = True) -> Outcome:
     """Sent, and nobody can tell whether it acted."""
     return ended(Failure("outcome_unknown", why, retryable=retryable))
-
-
-def wordless(outcome: Outcome) -> Outcome:
-    """The same end without the vendor's words, for a command whose secrets are no longer known: they may repeat one."""
-    failure = outcome.failure
-    if failure is None:
-        return outcome
-    said = "the vendor refused; its words are not kept, since they may repeat a secret"
-    return evolve(outcome, failure=evolve(failure, message=said, vendor_message=None), vendor=None)
 
 
 def expired(why: str) -> Outcome:

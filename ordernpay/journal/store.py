@@ -23,7 +23,8 @@ from ordernpay.journal.rows import (
 )
 from ordernpay.journal.states import OPEN, InvalidTransition, check
 from ordernpay.jsontext import JsonObject, JsonValue, dumps
-from ordernpay.outcomes import Outcome, State, wordless
+from ordernpay.outcomes import Outcome, State
+from ordernpay.redaction import wordless
 
 _LAST_CHARACTER = "\U0010ffff"
 _DOUBTED = 3_600.0

@@ -7,11 +7,13 @@ from attrs import frozen
 
 from ordernpay.clock import Clock
 from ordernpay.config import Inbound, SessionConfig
+from ordernpay.redaction import Redactor, register
 from ordernpay.vendors.doshii.session import DoshiiSession
 from ordernpay.vendors.doshii.settings import DoshiiConfig
 from ordernpay.vendors.order_n_pay.session import OrderNPaySession
 from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.protocol import Publish, Session
+from ordernpay.vendors.redacted import RedactedPublish, RedactedSession, secrets_of
 from ordernpay.vendors.ros.session import RosSession
 from ordernpay.vendors.ros.settings import RosConfig
 from ordernpay.vendors.tevalis.session import TevalisSession
@@ -41,5 +43,7 @@ CONFIGS: Final[Mapping[str, type[SessionConfig]]] = {name: vendor.config for nam
 
 
 def open_session(name: str, config: SessionConfig, inbound: Inbound, publish: Publish, clock: Clock) -> Session:
-    """A session as its configuration says, not yet running."""
-    return VENDORS[config.vendor].open(name, config, inbound, publish, clock)
+    """A session as its configuration says, not yet running; its secrets never pass."""
+    redactor = register(name, Redactor(secrets_of(config)))
+    session = VENDORS[config.vendor].open(name, config, inbound, RedactedPublish(publish, redactor), clock)
+    return RedactedSession(session, redactor)

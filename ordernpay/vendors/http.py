@@ -12,9 +12,8 @@ and nobody could tell whether it had read the request.
 """
 
 import contextlib
-import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -40,8 +39,6 @@ PLAUSIBLE: Final = frozenset(bytes([first]) for first in b'{["-0123456789tfn') |
 """What JSON begins with; nothing at all is an answer, too."""
 
 MOST_BYTES: Final = 16 * 1024 * 1024
-REDACTED: Final = b"[redacted]"
-SHORTEST_SECRET: Final = 8
 CONNECT_SECONDS: Final = 10.0
 TRUST_SECONDS: Final = 600.0
 
@@ -126,16 +123,21 @@ class Http:
     Args:
         clock: for deadlines.
         ca_file: authorities to trust beside the system's.
-        secrets: that go out with requests; a refusal that repeats one is told without it.
+        carried: told of what each request proves itself with, which its answer may repeat.
         most_bytes: of an answer.
     """
 
     def __init__(
-        self, clock: Clock, ca_file: str | None = None, *, secrets: Iterable[str] = (), most_bytes: int = MOST_BYTES
+        self,
+        clock: Clock,
+        ca_file: str | None = None,
+        *,
+        carried: Callable[[str], None] | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._clock = clock
         self._ca_file = ca_file
-        self._secrets = _any_of(secrets)
+        self._carried = carried
         self._most_bytes = most_bytes
         self._tasks: anyio.abc.TaskGroup | None = None
         self._tls: tuple[ssl.SSLContext, float] | None = None
@@ -174,6 +176,8 @@ class Http:
             return NotSent("the session is closed")
         if deadline <= self._clock.now():
             return NotSent("no time left", hurried=True)
+        if self._carried is not None and "Authorization" in call.headers:
+            self._carried(call.headers["Authorization"])
         flight = _Flight()
         self._tasks.start_soon(self._fly, call, flight, late)
         try:
@@ -263,16 +267,7 @@ class Http:
             await response.aclose()
         if size > self._most_bytes and not refused:
             return NoAnswer(f"an answer of more than {self._most_bytes} bytes")
-        body = b"".join(parts)
-        if refused and self._secrets is not None:
-            body = self._secrets.sub(REDACTED, body)
-        return Answered(response.status_code, body, {k.lower(): v for k, v in response.headers.items()})
-
-
-def _any_of(secrets: Iterable[str]) -> re.Pattern[bytes] | None:
-    """Finds secrets in a body; not those so short that they are part of other words."""
-    long = [re.escape(secret.encode()) for secret in secrets if len(secret) >= SHORTEST_SECRET]
-    return re.compile(b"|".join(long), re.IGNORECASE) if long else None
+        return Answered(response.status_code, b"".join(parts), {k.lower(): v for k, v in response.headers.items()})
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:

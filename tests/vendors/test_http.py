@@ -54,29 +54,16 @@ def tls(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
     return context
 
 
-# Secrets
+# What a request carries
 
 
-@pytest.mark.parametrize(
-    ("status", "said", "told"),
-    [
-        (401, b'{"Message": "GUID 0b7c0e5e-51a4 is unknown"}', b'{"Message": "GUID [redacted] is unknown"}'),
-        (500, b"0B7C0E5E-51A4, s+cret.word", b"[redacted], [redacted]"),
-        (400, b"a guid", b"a guid"),
-        (200, b'{"GUID": "0b7c0e5e-51a4"}', b'{"GUID": "0b7c0e5e-51a4"}'),
-    ],
-)
-async def test_a_refusal_that_repeats_a_secret_is_told_without_it(status: int, said: bytes, told: bytes) -> None:
-    async with peer(answering(status, said)) as there:
-        secrets = ("0b7c0e5e-51a4", "s+cret.word", "guid")
-        result = await ask(there.url, secrets=secrets)
-    assert isinstance(result, Answered)
-    assert result.body == told
-
-
-async def test_without_secrets_a_refusal_is_told_as_it_is() -> None:
-    async with peer(answering(400, b"no")) as there:
-        assert (await ask(there.url, secrets=("guid",))) == (await ask(there.url))
+async def test_what_a_request_proves_itself_with_is_told_before_it_is_sent() -> None:
+    carried: list[str] = []
+    async with peer(answering(200, b"{}")) as there:
+        await ask(there.url, carried=carried.append)
+        assert carried == []
+        await ask(there.url, evolve(POST, headers={"Authorization": "Bearer t"}), carried=carried.append)
+    assert carried == ["Bearer t"]
 
 
 # Certainly not sent

@@ -63,7 +63,7 @@ async def test_a_dial_that_hangs(monkeypatch: pytest.MonkeyPatch, artifacts: Pat
     monkeypatch.setattr(order_n_pay, "open_link", hangs)
     config = tables(artifacts, {"bar": session(url="ws://127.0.0.1:9/", connect_timeout=5.0)})
     async with daemon_inside(config) as daemon:
-        pulse = daemon.gateway.sessions["bar"]._pulse  # type: ignore[attr-defined]
+        pulse = daemon.gateway.sessions["bar"]._session._pulse  # type: ignore[attr-defined]
         await given(pulse)
         assert later(pulse, 4.0) is None
         assert "its connection" in str(later(pulse, 5.0 + SLACK + 1))
@@ -73,7 +73,7 @@ async def test_a_pause_between_two_dials_is_no_fault(artifacts: Path) -> None:
     wait = {"reconnect_min": 600.0, "reconnect_max": 600.0, "connect_timeout": 1.0}
     async with daemon_inside(tables(artifacts, {"bar": session(url="ws://127.0.0.1:9/", **wait)})) as daemon:
         await until(lambda: daemon.gateway.sessions["bar"].status().state == "down")
-        pulse = daemon.gateway.sessions["bar"]._pulse  # type: ignore[attr-defined]
+        pulse = daemon.gateway.sessions["bar"]._session._pulse  # type: ignore[attr-defined]
         assert later(pulse, 290.0) is None
         assert later(pulse, 600.0 + SLACK + 1) is not None
 
@@ -83,7 +83,7 @@ async def test_a_link_that_nobody_keeps_alive(artifacts: Path) -> None:
         alive = {"ping_interval": 100.0, "ping_timeout": 50.0, "connect_timeout": 1.0}
         async with daemon_inside(tables(artifacts, {"bar": session(url=pos.url, **alive)})) as daemon:
             await until(lambda: daemon.gateway.sessions["bar"].status().state == "up")
-            pulse = daemon.gateway.sessions["bar"]._pulse  # type: ignore[attr-defined]
+            pulse = daemon.gateway.sessions["bar"]._session._pulse  # type: ignore[attr-defined]
             await until(lambda: later(pulse, 140.0) is None)
             assert later(pulse, 150.0 + SLACK + 1) is not None
 

@@ -32,6 +32,7 @@ from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, ended, unknown
+from ordernpay.redaction import of_session
 from ordernpay.vendors.doshii import answers, requests, wire
 from ordernpay.vendors.doshii.findings import (
     CONFLICT,
@@ -90,7 +91,7 @@ class DoshiiSession:
         self.commands = COMMANDS
         self._config = config
         self._clock = clock
-        self._http = Http(clock, config.ca_file, secrets=(config.client_secret.reveal(),))
+        self._http = Http(clock, config.ca_file, carried=of_session(name).learn)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._inbox = Inbox(name, config, clock, publish, self._line, self._catch_up)
         self._missed = Missed(config, clock, self._read, publish, self._inbox, self._line.reporter)

@@ -1,6 +1,7 @@
 """The role in which the daemon opens the websocket: token handshake, connection, and when to try again."""
 
 import ssl
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -99,8 +100,8 @@ def _closed(error: ConnectionClosed) -> LinkClosed:
     return LinkClosed("connection lost" if error.sent is None else f"closed with code {error.sent.code}", code)
 
 
-async def open_link(config: OrderNPayConfig) -> DialledLink:
-    """Connect once, after the token handshake where there is a secret.
+async def open_link(config: OrderNPayConfig, carried: Callable[[str], None] | None = None) -> DialledLink:
+    """Connect once, after the token handshake where there is a secret; `carried` gets the token.
 
     Raises:
         Unreachable: not now; try again.
@@ -112,7 +113,10 @@ async def open_link(config: OrderNPayConfig) -> DialledLink:
     with anyio.move_on_after(config.connect_timeout):
         try:
             if config.auth_secret is not None:
-                url = _with_token(url, config.token_parameter, await _token(config, tls))
+                token = await _token(config, tls)
+                if carried is not None:
+                    carried(token)
+                url = _with_token(url, config.token_parameter, token)
             connection = await Connect(
                 url,
                 ssl=tls if secure else None,

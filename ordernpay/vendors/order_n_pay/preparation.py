@@ -10,7 +10,6 @@ from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, dumps
 from ordernpay.outcomes import Failure
 from ordernpay.vendors.order_n_pay import requests
-from ordernpay.vendors.order_n_pay.secrecy import concealed, pins_of
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
 from ordernpay.vendors.protocol import Prepared, lacking
 
@@ -25,11 +24,10 @@ def derived_request_id(session: str, key: str) -> str:
 
 @frozen
 class Work:
-    """A command in its wire form. `secrets` are texts that must not appear in what we tell of it."""
+    """A command in its wire form."""
 
     request_id: str
     frame: str = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
 
 
 def supported(config: OrderNPayConfig) -> tuple[str, ...]:
@@ -62,13 +60,7 @@ def prepare(session: str, config: OrderNPayConfig, command: Command) -> Prepared
     frame = requests.envelope(request_id, message, config, faults)
     if faults:
         raise Faults(faults)
-    kept, secrets = concealed(command)
-    return Prepared(
-        work=Work(request_id, dumps(frame), (*secrets, *pins_of(config.user))),
-        kept=kept,
-        whole=not secrets,
-        vendor_ids={"request_id": request_id},
-    )
+    return Prepared(Work(request_id, dumps(frame)), command.content(), vendor_ids={"request_id": request_id})
 
 
 def unsupported(session: str, config: OrderNPayConfig, method: str) -> Failure | None:

@@ -33,6 +33,7 @@ from ordernpay.outcomes import (
     session_unavailable,
     unknown,
 )
+from ordernpay.redaction import of_session
 from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.order_n_pay import answers, exchange
 from ordernpay.vendors.order_n_pay.dial import (
@@ -43,7 +44,6 @@ from ordernpay.vendors.order_n_pay.dial import (
 )
 from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk
 from ordernpay.vendors.order_n_pay.preparation import Work, prepare, supported, unsupported
-from ordernpay.vendors.order_n_pay.secrecy import concealed, pins_of, scrubbed
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH, Response
 from ordernpay.vendors.protocol import (
@@ -124,10 +124,9 @@ class OrderNPaySession:
         work: Work = prepared.work
         self._performing += 1
         try:
-            outcome = await self._perform(command, work, attempt)
+            return await self._perform(command, work, attempt)
         finally:
             self._performing -= 1
-        return scrubbed(outcome, work.secrets)
 
     async def _perform(self, command: Command, work: Work, attempt: Attempt) -> Outcome:
         may_wait = command.when_offline == "wait"
@@ -214,7 +213,7 @@ class OrderNPaySession:
                 self._change("connecting", self._last_error)
             self._pulse.within(config.connect_timeout)
             try:
-                link = await open_link(config)
+                link = await open_link(config, of_session(self.name).learn)
             except CredentialsRefused as error:
                 self._change("refused", str(error))
                 await self._pause(config.refused_retry)
@@ -319,8 +318,7 @@ class OrderNPaySession:
 
     def _late(self, response: Response) -> Callable[[Command], Outcome]:
         def outcome(command: Command) -> Outcome:
-            secrets = (*concealed(command)[1], *pins_of(self._config.user))
-            return scrubbed(answers.outcome(command, response, self._config), secrets)
+            return answers.outcome(command, response, self._config)
 
         return outcome
 
@@ -375,8 +373,10 @@ class OrderNPaySession:
         )
 
     def _admit(self, request: HttpRequest) -> Callable[[Link], Awaitable[None]] | None:
-        if not self._desk.knows(request.query.get(self._token_parameter, "")):
+        token = request.query.get(self._token_parameter, "")
+        if not self._desk.knows(token):
             return None
+        of_session(self.name).learn(token)
 
         async def serve(link: Link) -> None:
             await self._serve(link, keep_alive=False)

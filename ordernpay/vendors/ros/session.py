@@ -24,6 +24,7 @@ from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import dumps
 from ordernpay.orders import Order
 from ordernpay.outcomes import Failure, Outcome, succeeded
+from ordernpay.redaction import of_session
 from ordernpay.vendors.http import Answered, Call, Http, NotSent
 from ordernpay.vendors.protocol import (
     Attempt,
@@ -74,7 +75,7 @@ class RosSession:
         self._config = config
         self._publish = publish
         self._clock = clock
-        self._http = Http(clock, config.ca_file, secrets=(config.client_secret.reveal(),))
+        self._http = Http(clock, config.ca_file, carried=of_session(name).learn)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._tokens = TokenDesk(config, self._http, clock)
 

@@ -57,7 +57,7 @@ class TevalisSession:
         self.commands = COMMANDS
         self._config = config
         self._clock = clock
-        self._http = Http(clock, config.ca_file, secrets=(config.guid.reveal(), config.guid2.reveal()))
+        self._http = Http(clock, config.ca_file)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._placing: dict[str, str] = {}
 
