@@ -11,6 +11,7 @@ duplicate key                        refused, at any depth
 number beyond a double's range       refused, towards zero (``1e-400``) as well as away from it (``1e400``)
 number over 400 characters           refused
 nesting over ``max_depth``           refused before anything is built
+more than ``max_nodes`` values       refused before anything is built, with :exc:`TooManyValues`
 invalid UTF-8, lone surrogate        refused, since neither can be written as UTF-8
 ===================================  =======================================================================
 
@@ -23,6 +24,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from itertools import accumulate, islice
 from json.encoder import encode_basestring
 from typing import Any, NoReturn, TypeAlias
 
@@ -40,8 +42,14 @@ _ZERO_EXPONENT = 400
 _PLAIN_EXPONENT = 30
 _WRITE_DEPTH = 200
 
+MAX_NODES = 500_000
+"""Values that a text may hold, keys apart: as objects they take some 100 bytes each, and about a microsecond to build."""
+
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'  # an unterminated one reaches to the end: never a second look
-_BRACKET = re.compile(rf"{_STRING}|[\[{{]|[\]}}]", re.DOTALL)
+_STRINGS = re.compile(_STRING, re.DOTALL)
+_BRACKET = re.compile(rf"{_STRING}|([\[\]{{}}])", re.DOTALL)
+_NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _TOKEN = re.compile(
     rf"""(?P<string>{_STRING})
       | (?P<open>[\[{{])
@@ -69,22 +77,31 @@ class JsonError(ValueError):
         self.position = position
 
 
+class TooManyValues(JsonError):
+    """A text that holds more values than ``max_nodes``."""
+
+    def __init__(self, max_nodes: int) -> None:
+        super().__init__(f"more than {max_nodes} values")
+        self.max_nodes = max_nodes
+
+
 class _Refused(Exception):
     """A hook of the scanner met what we refuse; the scanner does not say where."""
 
 
-def loads(data: bytes | str, *, max_depth: int = 64) -> JsonValue:
+def loads(data: bytes | str, *, max_depth: int = 64, max_nodes: int | None = MAX_NODES) -> JsonValue:
     """Read one JSON value.
 
     Args:
         data: The whole text; bytes are UTF-8.
         max_depth: How many arrays and objects may stand inside each other.
+        max_nodes: How many values there may be; ``None`` for a text of our own, which was bounded when it came.
 
     Raises:
         JsonError: The text is not JSON, or breaks one of the rules at the top of this module.
     """
     text = _text(data)
-    _check_depth(text, max_depth)
+    check_bounds(text, max_depth=max_depth, max_nodes=max_nodes)
     try:
         value: JsonValue = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -100,6 +117,36 @@ def loads(data: bytes | str, *, max_depth: int = 64) -> JsonValue:
         problem, position = "lone surrogate in a string", fault
     # Raised out here, so that the text is not kept alive (and shown) as the context of the error.
     raise JsonError(problem, position)
+
+
+def count_nodes(text: str, enough: float = 0) -> int:
+    """Count the values of a text, or a few more, by its structural characters alone: no text holds more.
+
+    Up to ``enough`` a count that takes the commas inside strings for separators will do.
+    """
+    if (count := sum(map(text.count, ",[{"), 1)) <= enough:
+        return count
+    return sum(map(_STRINGS.sub("", text).count, ",[{"), 1)
+
+
+def check_bounds(text: str, *, max_depth: int = 64, max_nodes: int | None = MAX_NODES) -> None:
+    """Refuse a text that would be dear to read, by a look at its structure that builds nothing.
+
+    :func:`loads` does so itself; for a text that another parser is to read, call this before.
+
+    Raises:
+        JsonError: It nests deeper, or (:exc:`TooManyValues`) holds more values.
+    """
+    if max_nodes is not None and count_nodes(text, max_nodes) > max_nodes:
+        raise TooManyValues(max_nodes)
+    if text.count("[") + text.count("{") <= max_depth:
+        return
+    brackets = _STRINGS.sub("", text).encode(errors="replace").translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) <= max_depth:
+        return
+    place = next(at for at, depth in enumerate(accumulate(map(_STEPS.__getitem__, brackets))) if depth > max_depth)
+    found = (match.start() for match in _BRACKET.finditer(text) if match[1])
+    raise JsonError(f"nested deeper than {max_depth}", next(islice(found, place, None)))
 
 
 def dumps(value: JsonValue, *, sort_keys: bool = False) -> str:
@@ -148,21 +195,6 @@ def _first_unencodable(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
-
-
-def _check_depth(text: str, max_depth: int) -> None:
-    """Refuse deep nesting by its brackets alone, before the scanner would recurse into it."""
-    if text.count("[") + text.count("{") <= max_depth:
-        return
-    depth = 0
-    for match in _BRACKET.finditer(text):
-        character = match[0][0]
-        if character in "[{":
-            depth += 1
-            if depth > max_depth:
-                raise JsonError(f"nested deeper than {max_depth}", match.start())
-        elif character != '"':
-            depth -= 1
 
 
 def _parse_int(numeral: str) -> int:

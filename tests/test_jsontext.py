@@ -2,13 +2,14 @@
 
 import json
 import math
+import time
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordernpay.jsontext import JsonError, JsonValue, dumps, loads
+from ordernpay.jsontext import MAX_NODES, JsonError, JsonValue, TooManyValues, count_nodes, dumps, loads
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
@@ -222,3 +223,39 @@ def test_refuses_to_write_what_nests_without_end() -> None:
     for value in (endless_list, endless_object):
         with pytest.raises(JsonError, match="nested deeper"):
             dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "values_in_it"),
+    [("1", 1), ("[]", 1), ("[1]", 2), ("[1,2,3]", 4), ('{"a":1,"b":[2]}', 4), ('["a,b,[{", 1]', 3), ("[" * 9, 10)],
+)
+def test_no_text_holds_more_values_than_are_counted(text: str, values_in_it: int) -> None:
+    assert values_in_it <= count_nodes(text) <= values_in_it + 1
+    assert count_nodes(text, enough=1_000) >= count_nodes(text)
+
+
+def test_more_values_than_the_bound_are_refused_and_commas_in_a_text_are_none() -> None:
+    assert loads("[1,2]", max_nodes=4) == [1, 2]
+    error = refusal("[1,2,3,4,5]", max_nodes=4)
+    assert isinstance(error, TooManyValues)
+    assert (error.max_nodes, str(error)) == (4, "more than 4 values")
+    assert loads('["a,b,c,d,e,f"]', max_nodes=4) == ["a,b,c,d,e,f"]
+    assert loads("[" + "1," * MAX_NODES + "1]", max_nodes=None)
+    with pytest.raises(TooManyValues):
+        loads("[" + "1," * MAX_NODES + "1]")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["[],", "{},", "1,", "1.5,", '{"a":1},', '"\\ud83d\\ude00",', "1" * 99, "[", '"a":[', "1e999999,", '"\\",'],
+)
+def test_what_is_dear_to_read_is_refused_before_it_costs_anything(piece: str) -> None:
+    text = "[" + piece * (2**20 // len(piece)) + "1]"
+    began = time.process_time()
+    refusal(text, max_nodes=10_000)
+    assert time.process_time() - began < 0.2  # what is read to the end takes over a second
+
+
+def test_a_bracket_inside_a_text_is_no_nesting_and_the_place_is_that_of_the_whole_text() -> None:
+    assert loads('["' + "[" * 100 + '"]', max_depth=2)
+    assert refusal('["[[[[", [[]]]', max_depth=2).position == 10

@@ -187,7 +187,7 @@ def read_row(row: sqlite3.Row, vendor_ids: dict[str, str]) -> Row:
 
 def read_json(text: str) -> JsonValue:
     """A value that the journal wrote; it may hold a vendor's answer inside an error inside an event."""
-    return loads(text, max_depth=_DEPTH)
+    return loads(text, max_depth=_DEPTH, max_nodes=None)
 
 
 def read_object(text: str) -> JsonObject:
