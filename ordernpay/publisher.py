@@ -31,7 +31,7 @@ class SessionPublisher:
     async def __call__(
         self,
         reports: Sequence[Report],
-        once: str | None = None,
+        once: str | tuple[str, ...] | None = None,
         within: float | None = None,
         of: str | None = None,
         also: str | None = None,

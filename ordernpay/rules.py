@@ -20,7 +20,15 @@ SHOWN: Final = 60
 _MONEY: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,2})?", re.ASCII)
 _GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 CENT: Final = Decimal("0.01")
+DUST: Final = CENT / 10**9
+"""What a sum of binary floats is beside the cent that is meant, such as 0.30000000000000004."""
 _MOST: Final = 10**16
+
+
+def cents(amount: Decimal) -> Decimal | None:
+    """The cents that an amount is, without the dust of binary floats and a sign of nothing; None where it is none."""
+    whole = amount.quantize(CENT)
+    return whole + 0 if abs(amount - whole) <= DUST else None
 
 
 class Wrong(ValueError):
@@ -165,13 +173,13 @@ class Amount:
             isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST
         ):
             amount = Decimal(value)
-        elif isinstance(value, Decimal) and value.is_finite() and abs(value) < _MOST and value == round(value, 2):
-            amount = value
+        elif isinstance(value, Decimal) and value.is_finite() and abs(value) < _MOST:
+            amount = cents(value)
         if amount is None:
             raise Wrong(f'expected money with at most two decimals such as "12.00", got {shown(value)}')
         if self.low is not None and amount < self.low:
             raise Wrong(f"expected money of at least {self.low}, got {amount}")
-        return amount.quantize(CENT)
+        return amount.quantize(CENT) + 0
 
     def schema(self) -> JsonObject:
         signless = self.low is not None and self.low >= 0

@@ -136,7 +136,7 @@ class Journal:
         self,
         session: str,
         news: Sequence[store.News],
-        once: str | None,
+        once: str | tuple[str, ...] | None,
         wall: float,
         within: float | None = None,
         of: str | None = None,
@@ -147,7 +147,7 @@ class Journal:
         Args:
             session: whose news these are.
             news: in order.
-            once: a name for this delivery.
+            once: a name for this delivery, or several, the first of them below `of`.
             wall: the time of it.
             within: seconds for which its name is remembered; None for as long as deliveries are kept.
             of: how names begin that this delivery makes forgotten.

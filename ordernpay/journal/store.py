@@ -174,18 +174,19 @@ def publish(
     connection: sqlite3.Connection,
     session: str,
     news: Sequence[News],
-    once: str | None,
+    once: str | tuple[str, ...] | None,
     wall: float,
     within: float | None = None,
     of: str | None = None,
     also: str | None = None,
 ) -> Published | None:
-    """Write news down, once for each name of a delivery; None where that was done before."""
-    if once is not None and not _is_first(connection, session, once, wall, within):
+    """Write news down, once for each name of a delivery; None where that was done before under one of its names."""
+    names = (once,) if isinstance(once, str) else once or ()
+    if [name for name in names if not _is_first(connection, session, name, wall, within)]:  # each of them is noted
         return None
     if of is not None:
         others = "DELETE FROM deliveries WHERE session = ? AND name <> ? AND name >= ? AND name < ?"
-        connection.execute(others, (session, once, of, of + _LAST_CHARACTER))
+        connection.execute(others, (session, names[0] if names else None, of, of + _LAST_CHARACTER))
     if also is not None:
         _is_first(connection, session, also, wall, None)
     published = Published([], [])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, MutableMapping
@@ -40,9 +41,21 @@ class WebFault(StrEnum):
     """Acts, answers 200 with something that is no JSON."""
     BROKEN = "broken"
     """Acts, then answers with a status as if it had not."""
+    PORTAL = "portal"
+    """Does not act, and answers 200 with the page of a captive portal, in JSON."""
+    EMPTY = "empty"
+    """Acts, and answers 200 with nothing."""
+    GATEWAY_BEFORE = "gateway_before"
+    """Does not act, and answers with a status and the page that nginx has for it."""
+    GATEWAY_AFTER = "gateway_after"
+    """Acts, then the same: what stands before the vendor did not get its answer."""
 
 
-DOES_NOT_ACT: Final = frozenset({WebFault.CUT_BEFORE, WebFault.DEAF, WebFault.STATUS})
+DOES_NOT_ACT: Final = frozenset(
+    {WebFault.CUT_BEFORE, WebFault.DEAF, WebFault.STATUS, WebFault.PORTAL, WebFault.GATEWAY_BEFORE}
+)
+GATEWAY: Final = frozenset({WebFault.GATEWAY_BEFORE, WebFault.GATEWAY_AFTER})
+PORTAL: Final = b'{"status": "sign in first", "portal": "http://portal.invalid/"}'
 
 
 @frozen
@@ -175,6 +188,10 @@ class WebServer:
         fault = planned.fault if planned else None
         if planned is not None and fault in {WebFault.STATUS, WebFault.BROKEN}:
             answer = _plain(planned.status, planned.body)
+        if planned is not None and fault in GATEWAY:
+            answer = _page(planned.status)
+        if fault in {WebFault.PORTAL, WebFault.EMPTY}:
+            answer = _plain(200, PORTAL if fault is WebFault.PORTAL else b"")
         if planned is not None and fault is WebFault.LATE:
             await asyncio.sleep(planned.seconds)
         if fault in {WebFault.DEAF, WebFault.SILENT}:
@@ -268,3 +285,15 @@ def _plain(status: int, body: bytes) -> list[Message]:
         {"type": "http.response.start", "status": status, "headers": headers},
         {"type": "http.response.body", "body": body, "more_body": False},
     ]
+
+
+def _page(status: int) -> list[Message]:
+    """What nginx says of itself, with its padding against browsers that show a page of their own."""
+    told = http.HTTPStatus(status).phrase if status in {*http.HTTPStatus} else "unknown"
+    page = (
+        f"<html>\r\n<head><title>{status} {told}</title></head>\r\n<body>\r\n<center><h1>{status} {told}</h1></center>\r\n"
+        "<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
+    )
+    answer = _plain(status, page.encode())
+    answer[0]["headers"][0] = (b"content-type", b"text/html")
+    return answer

@@ -6,6 +6,9 @@
 | `Answered` | the vendor's status, and its body                                                                 |
 | `NoAnswer` | bytes went out and no whole answer came: it may have acted                                        |
 
+A change is marked as sent when the connection stands, right before its first byte: what waits for a vendor that cannot
+be reached was certainly not sent, also after a restart. What a vendor may answer is bounded, as it comes and unpacked.
+
 An answer that comes after the deadline is not thrown away: who asked may leave word what to do with it. Each request
 has a connection of its own, since one that was kept alive can be closed by the vendor at the very moment of sending,
 and nobody could tell whether it had read the request.
@@ -13,20 +16,26 @@ and nobody could tell whether it had read the request.
 
 import contextlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
+import anyio.to_thread
 import httpx
 from attrs import define, field, frozen
 
-from ordernpay import crash
+from ordernpay import __version__, crash
 from ordernpay.certificates import of_peer
 from ordernpay.clock import Clock
 from ordernpay.jsontext import JsonValue
-from ordernpay.vendors.reading import tolerant
+from ordernpay.vendors.paths import inside
+from ordernpay.vendors.reading import charset_of, tolerant
+from ordernpay.vendors.unpacking import ACCEPTED, Unpacker, Unusable
+
+T = TypeVar("T")
 
 LATE_SECONDS: Final = 120.0
 """How long after its deadline an answer is still waited for."""
@@ -39,6 +48,24 @@ PLAUSIBLE: Final = frozenset(bytes([first]) for first in b'{["-0123456789tfn') |
 """What JSON begins with; nothing at all is an answer, too."""
 
 MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of an answer that is read and not kept: a menu, a catalogue."""
+
+MOST_KEPT: Final = 1024 * 1024
+"""Bytes of an answer to a change, which the journal keeps."""
+
+MOST_SAID: Final = 256 * 1024
+"""Bytes of a refusal; what is beyond them is not read."""
+
+MOST_PIECES: Final = 200_000
+"""Pieces in which an answer may come: one of single bytes costs more than a large one."""
+
+READ_AT_ONCE: Final = 64 * 1024
+"""Bytes of JSON that are read without a thread: the loop must not stand still for more."""
+
+SAME_LOOP_PIECES: Final = 64
+"""Pieces that are taken before others have a turn."""
+
+OURS: Final = {"User-Agent": f"ordernpay/{__version__}", "Accept-Encoding": ACCEPTED}
 CONNECT_SECONDS: Final = 10.0
 TRUST_SECONDS: Final = 600.0
 
@@ -48,7 +75,7 @@ class Call:
     """A request to a vendor."""
 
     method: str
-    url: str
+    url: str = field(validator=inside)
     headers: dict[str, str] = field(factory=dict)
     body: bytes | None = None
 
@@ -69,7 +96,15 @@ class Answered:
     @property
     def readable(self) -> bool:
         """Whether this can be the vendor's own answer: JSON, or nothing; not what something on the way says."""
-        return not self.body.strip() or self.body.strip() == b"null" or self.json() is not None
+        return not self.body.strip() or self._read[1]
+
+    @property
+    def own(self) -> bool:
+        """Whether an error is the vendor's own word: in JSON, as an object, or nothing but when to come back.
+
+        A page of HTML, plain text or nothing at all is as likely that of a gateway, which may have passed the request on.
+        """
+        return isinstance(self.json(), dict) or (not self.body.strip() and "retry-after" in self.headers)
 
     @property
     def plausible(self) -> bool:
@@ -78,15 +113,15 @@ class Answered:
 
     def json(self) -> JsonValue:
         """The body as JSON; None where it is none."""
-        return self._value
+        return self._read[0]
 
     @cached_property
-    def _value(self) -> JsonValue:
+    def _read(self) -> tuple[JsonValue, bool]:
+        """The value, and whether the body is JSON at all."""
         try:
-            value: JsonValue = tolerant(self.body)
+            return tolerant(self.body, charset_of(self.headers.get("content-type", ""))), True
         except (ValueError, RecursionError):
-            return None
-        return value
+            return None, False
 
 
 @frozen
@@ -99,12 +134,16 @@ class NotSent:
 
 @frozen
 class NoAnswer:
-    """The request may have reached the vendor."""
+    """The request may have reached the vendor. `final`: asked again it would answer the same, which we do not take."""
 
     why: str
+    final: bool = field(default=False, eq=False)
 
 
 Result = Answered | NotSent | NoAnswer
+
+Mark = Callable[[], Awaitable[None]]
+"""Writes down that a request is about to go out; durable when it returns."""
 
 
 @define(eq=False)
@@ -115,6 +154,7 @@ class _Flight:
     written: bool = False
     stream: anyio.abc.AsyncResource | None = None
     result: Result | None = None
+    broke: Exception | None = None
 
 
 class Http:
@@ -124,7 +164,7 @@ class Http:
         clock: for deadlines.
         ca_file: authorities to trust beside the system's.
         carried: told of what each request proves itself with, which its answer may repeat.
-        most_bytes: of an answer.
+        most_bytes: of an answer, as it comes and unpacked.
     """
 
     def __init__(
@@ -164,13 +204,21 @@ class Http:
             finally:
                 self._tasks = None
 
-    async def send(self, call: Call, deadline: float, late: Callable[[Answered], None] | None = None) -> Result:
+    async def send(
+        self,
+        call: Call,
+        deadline: float,
+        late: Callable[[Answered], None] | None = None,
+        sending: Mark | None = None,
+    ) -> Result:
         """Make a request.
 
         Args:
             call: what to send.
             deadline: on the clock; no byte goes out after it.
             late: told of an answer that comes after it.
+            sending: of a change: awaited when the connection stands, before the first byte goes out; where it raises,
+                nothing does.
         """
         if self._tasks is None:
             return NotSent("the session is closed")
@@ -179,13 +227,15 @@ class Http:
         if self._carried is not None and "Authorization" in call.headers:
             self._carried(call.headers["Authorization"])
         flight = _Flight()
-        self._tasks.start_soon(self._fly, call, flight, late)
+        self._tasks.start_soon(self._fly, call, flight, late, sending)
         try:
             with anyio.move_on_after(deadline - self._clock.now()):
                 await flight.done.wait()
         finally:
             if flight.result is None:
                 await self._leave(flight, late)
+        if flight.broke is not None:
+            raise flight.broke
         return flight.result or NoAnswer("no answer in time")
 
     async def _leave(self, flight: _Flight, late: Callable[[Answered], None] | None) -> None:
@@ -202,10 +252,14 @@ class Http:
         with anyio.CancelScope(shield=True):
             await flight.done.wait()
 
-    async def _fly(self, call: Call, flight: _Flight, late: Callable[[Answered], None] | None) -> None:
+    async def _fly(
+        self, call: Call, flight: _Flight, late: Callable[[Answered], None] | None, sending: Mark | None
+    ) -> None:
         try:
             with flight.scope:
-                flight.result = await self._request(call, flight)
+                flight.result = await self._request(call, flight, sending)
+        except Exception as error:  # noqa: BLE001 - it is the sender's: the journal's, above all
+            flight.broke = error
         finally:
             if flight.result is None:
                 nothing = NotSent("no connection in time", hurried=True)
@@ -216,11 +270,13 @@ class Http:
         if abandoned and late is not None and isinstance(flight.result, Answered):
             late(flight.result)
 
-    async def _request(self, call: Call, flight: _Flight) -> Result:
+    async def _request(self, call: Call, flight: _Flight, sending: Mark | None) -> Result:
         async def trace(event: str, info: Mapping[str, Any]) -> None:
             if event == "connection.connect_tcp.complete":
                 flight.stream = info["return_value"]
             elif event.endswith("send_request_headers.started"):
+                if sending is not None:
+                    await _marked(sending, flight)
                 flight.sent = True
             elif event.endswith("send_request_body.complete"):
                 flight.written = True
@@ -228,17 +284,18 @@ class Http:
 
         unsendable = _unsendable(call)
         if unsendable is not None:
-            return NotSent(f"the header {unsendable} has characters that no header can have")
+            return NotSent(unsendable)
+        most = min(self._most_bytes, MOST_BYTES if sending is None else MOST_KEPT)
         try:
             tls = self._trust() if call.url.startswith("https:") else False
             limits = httpx.Limits(max_keepalive_connections=0)
             timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
             async with httpx.AsyncClient(verify=tls, trust_env=False, limits=limits, timeout=timeout) as client:
-                request = client.build_request(call.method, call.url, headers=call.headers, content=call.body)
+                request = client.build_request(call.method, call.url, headers=OURS | call.headers, content=call.body)
                 request.extensions["trace"] = trace
                 response = await client.send(request, stream=True)
                 self.seen(request.url.host, response.extensions["network_stream"].get_extra_info("ssl_object"))
-                return await self._read(response)
+                return await self._read(response, most)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             why = reason_of(error)
             return NoAnswer(why) if flight.sent else NotSent(why)
@@ -251,23 +308,40 @@ class Http:
             self._tls = trust(self._ca_file), self._clock.now()
         return self._tls[0]
 
-    async def _read(self, response: httpx.Response) -> Result:
-        parts, size = [], 0
-        refused = response.status_code >= httpx.codes.MULTIPLE_CHOICES
+    async def _read(self, response: httpx.Response, most: int) -> Result:
+        """Take an answer; of a refusal as much as there is, since it stays one however it breaks off."""
+        status, refused = response.status_code, not response.is_success
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body, broke = bytearray(), NoAnswer("")
         try:
-            async for part in response.aiter_bytes():
-                size += len(part)
-                if size > self._most_bytes:
-                    break
-                parts.append(part)
+            await _unpack(response, body, min(most, MOST_SAID) if refused else most)
+        except Unusable as error:
+            broke = NoAnswer(f"{error} (HTTP {status})", final=True)
         except httpx.HTTPError as error:
-            if not refused:
-                return NoAnswer(f"the answer broke off: {reason_of(error)}")
+            broke = NoAnswer(f"the answer broke off: {reason_of(error)}")
         finally:
             await response.aclose()
-        if size > self._most_bytes and not refused:
-            return NoAnswer(f"an answer of more than {self._most_bytes} bytes")
-        return Answered(response.status_code, b"".join(parts), {k.lower(): v for k, v in response.headers.items()})
+        if broke.why and not refused:
+            return broke
+        answer = Answered(status, bytes(body[:most]), headers)
+        if len(answer.body) > READ_AT_ONCE and answer.plausible:
+            await anyio.to_thread.run_sync(answer.json)
+        return answer
+
+
+async def _unpack(response: httpx.Response, body: bytearray, most: int) -> None:
+    """Take the body of an answer, unpacked; raises `Unusable` or what httpx does."""
+    unpacker = Unpacker(response.headers.get("content-encoding", ""), body, most)
+    pieces = 0
+    async for data in response.aiter_raw():
+        for _ in unpacker.feed(data):
+            await anyio.lowlevel.checkpoint()
+        pieces += 1
+        if pieces % SAME_LOOP_PIECES == 0:
+            await anyio.lowlevel.checkpoint()
+        if pieces > MOST_PIECES:
+            raise Unusable(f"an answer in more than {MOST_PIECES} pieces")
+    unpacker.end()
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:
@@ -276,6 +350,14 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
+
+
+async def _marked(sending: Mark, flight: _Flight) -> None:
+    try:
+        await sending()
+    except Exception as error:  # whatever httpx would make of it, it is the sender's
+        flight.broke = error
+        raise
 
 
 async def _close(stream: anyio.abc.AsyncResource | None) -> None:
@@ -288,8 +370,13 @@ async def _close(stream: anyio.abc.AsyncResource | None) -> None:
 def _unsendable(call: Call) -> str | None:
     for name, value in call.headers.items():
         if not value.isascii() or not value.isprintable() or value != value.strip():
-            return name
+            return f"the header {name} has characters that no header can have"
     return None
+
+
+async def apart(body: bytes, read: Callable[[], T]) -> T:
+    """Read a body in a thread where the loop would stand still for it too long."""
+    return await anyio.to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()
 
 
 def reason_of(error: Exception) -> str:

@@ -124,7 +124,7 @@ class Publish(Protocol):
     async def __call__(
         self,
         reports: Sequence[Report],
-        once: str | None = None,
+        once: str | tuple[str, ...] | None = None,
         within: float | None = None,
         of: str | None = None,
         also: str | None = None,
@@ -133,7 +133,8 @@ class Publish(Protocol):
 
         Args:
             reports: what happened, in order.
-            once: a name for this delivery; another one with the same name is a repeat, and nothing is done.
+            once: a name for this delivery, or several, the first of them below `of`; another one with one of these names is
+                a repeat, and nothing is done.
             within: seconds after which the same name is that of another delivery; None where it never is.
             of: how the names begin of all that is told of one thing, where only its latest state counts: what was told
                 before is then no repeat any more.

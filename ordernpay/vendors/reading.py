@@ -1,16 +1,25 @@
 """What a vendor sends, read without regard to casing and without ever failing over what we do not need."""
 
+import codecs
+import contextlib
 import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from ordernpay.clock import utc
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.rules import CENT
+from ordernpay.rules import Moment, Wrong, cents
 
 LONGEST_NUMERAL: Final = 300
 LARGEST_EXPONENT: Final = 300
 DEEPEST: Final = 60
+MOST_NODES: Final = 250_000
+"""Values of one text; what has more is dear to read, and no answer of any vendor."""
+
+CHARSETS: Final = re.compile(r"utf|iso|latin|windows|cp1?25|us|ascii|mac")
+"""Names of charsets that a text may be in: some other codecs of Python take for ever."""
 
 
 class Reader:
@@ -40,15 +49,24 @@ class Reader:
         value = self.get(name)
         return value if isinstance(value, bool) else None
 
+    def guid(self, name: str) -> str | None:
+        """A GUID with its hyphens; null where it is none, or was never set."""
+        return guid(self.get(name))
+
+    def moment(self, name: str, *, in_utc: bool = False) -> str | None:
+        """A time in UTC; see `moment`."""
+        return moment(self.get(name), in_utc=in_utc)
+
     def money(self, name: str) -> Decimal | None:
-        """An amount, as two decimals where that loses nothing."""
+        """An amount in cents where that loses nothing but the dust of binary floats, else as it came."""
         value = self.get(name)
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             return None
         amount = Decimal(value)
         if not amount.is_finite() or abs(amount) >= Decimal(10) ** 18:
             return None
-        return amount.quantize(CENT) if amount == round(amount, 2) else amount
+        whole_cents = cents(amount)
+        return amount if whole_cents is None else whole_cents
 
     def object(self, name: str) -> "Reader | None":
         """An object."""
@@ -72,25 +90,84 @@ def whole(value: JsonValue) -> int | None:
     return value if isinstance(value, int) and abs(value) < 2**31 else None
 
 
-def tolerant(text: str | bytes) -> Any:
+def guid(value: JsonValue) -> str | None:
+    """A GUID with its hyphens, the case of its letters kept.
+
+    .NET writes one also in braces, in parentheses or without hyphens; all zeros is one that was never set.
+    """
+    if not isinstance(value, str):
+        return None
+    digits = value.strip().strip("{}()").replace("-", "")
+    if not re.fullmatch(r"[0-9a-f]{32}", digits, re.ASCII | re.IGNORECASE) or not digits.strip("0"):
+        return None
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def moment(value: JsonValue, *, in_utc: bool = False) -> str | None:
+    """A time in UTC; null where it is none, or was never set.
+
+    Args:
+        value: as it came.
+        in_utc: whether one without an offset is in UTC, as its field says; no other is guessed.
+    """
+    told = value.strip() if isinstance(value, str) else ""
+    for text in (told, f"{told}Z") if in_utc else (told,):
+        with contextlib.suppress(Wrong):
+            written = Moment().read(text)
+            if datetime.fromisoformat(written).astimezone(UTC).year == 1:  # .NET writes the first day of all for none
+                return None
+            return written if written.endswith(("Z", "+00:00")) else utc(written)
+    return None
+
+
+def charset_of(content_type: str) -> str | None:
+    """The charset that a ``Content-Type`` names; None where it names none that a text may be in."""
+    found = re.search(r"charset\s*=\s*[\"']?([\w:.-]{1,40})", content_type, re.ASCII | re.IGNORECASE)
+    named = found[1].lower() if found else ""
+    with contextlib.suppress(LookupError):
+        return codecs.lookup(named).name if CHARSETS.match(named) else None
+    return None
+
+
+def tolerant(text: str | bytes, charset: str | None = None) -> Any:
     """A vendor's JSON, exactly, and fit to be kept: an answer must not be lost over an oddity in it.
 
+    A byte order mark, another charset, a letter that was cut, a trailing NUL, a key twice (the last one counts), a
+    number beyond all doubles and half a surrogate pair are such oddities.
+
+    Args:
+        text: what came.
+        charset: which it says to be in.
+
     Raises:
-        ValueError: no JSON, or nested deeper than any answer is.
+        ValueError: no JSON, nested deeper than any answer is, or of more values.
         RecursionError: the same, by far.
     """
-    decoded = text if isinstance(text, str) else text.decode()
-    decoded = decoded.removeprefix("\ufeff")  # the byte order mark that some writers of UTF-8 begin with
-    return _tame(json.loads(decoded, parse_float=_number, parse_int=_number, parse_constant=str))
+    if isinstance(text, str):
+        return _value(text)
+    for name in (charset, json.detect_encoding(text).removesuffix("-sig")):
+        if name is not None:
+            with contextlib.suppress(UnicodeDecodeError, json.JSONDecodeError):
+                return _value(text.decode(name))
+    return _value(text.decode(errors="replace"))
+
+
+def _value(text: str) -> Any:
+    text = text.removeprefix("\ufeff").rstrip("\0 \t\r\n")
+    if text.count(",") + text.count("[") + text.count("{") > MOST_NODES:  # commas in texts count, too: a bound is rough
+        raise ValueError("too many values")
+    return _tame(json.loads(text, parse_float=_number, parse_int=_number, parse_constant=str))
 
 
 def _number(numeral: str) -> int | Decimal | str:
     """A number, exactly; one that no double could hold is kept as its text."""
+    if len(numeral) > LONGEST_NUMERAL:
+        return numeral
     try:
         value = Decimal(numeral)
     except InvalidOperation:  # an exponent beyond all that a Decimal can count
         return numeral
-    if len(numeral) > LONGEST_NUMERAL or not -LARGEST_EXPONENT < value.adjusted() < LARGEST_EXPONENT:
+    if not -LARGEST_EXPONENT < value.adjusted() < LARGEST_EXPONENT:
         return numeral
     return int(numeral) if numeral.lstrip("-").isdecimal() else value
 
@@ -100,7 +177,7 @@ def _tame(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise ValueError("nested too deeply")
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
         return {_tame(key): _tame(entry, depth + 1) for key, entry in value.items()}
     if isinstance(value, list):

@@ -47,7 +47,7 @@ class RedactedPublish:
     async def __call__(
         self,
         reports: Sequence[Report],
-        once: str | None = None,
+        once: str | tuple[str, ...] | None = None,
         within: float | None = None,
         of: str | None = None,
         also: str | None = None,

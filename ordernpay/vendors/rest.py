@@ -15,7 +15,7 @@ from ordernpay.vendors.http import Answered, Call, Http, NoAnswer, NotSent, Resu
 from ordernpay.vendors.protocol import Attempt, Publish, Report, SessionState, SessionStatus
 from ordernpay.vendors.pulse import Pulse
 from ordernpay.vendors.reporter import Reporter, Signal
-from ordernpay.vendors.tries import Again, Rules, Tries, refusal
+from ordernpay.vendors.tries import Again, Rules, Tries, declined, refusal
 
 PROBE_DOWN_MOST: Final = 30.0
 DOUBT_SECONDS: Final = 5.0
@@ -169,7 +169,7 @@ class RestLine:
         Returns:
             an answer of 2xx or of a status that `rules` lets through, else how the command ended.
         """
-        tries = Tries(rules, self._name, may_wait, renew is not None, attempt.sent_before)
+        tries = Tries(rules, self._name, may_wait, renew is not None, attempt.sent_before, wall=self._clock.wall)
         if not may_wait and not isinstance(attempt, Probing) and self._state in {"down", "refused"}:
             return tries.doubted(session_unavailable(f"session {self._name} is {self._state}: {self._last_error}"))
         self._performing += 1
@@ -178,10 +178,8 @@ class RestLine:
                 call = await build()
                 if isinstance(call, Outcome):
                     return tries.doubted(call)
-                if isinstance(call, Call) and rules.changes:
-                    await attempt.sending()
-                    crash.point("sending")
-                follows = tries.after(await self._send(call, attempt.deadline, _telling(late, rules, tries.ambiguous)))
+                tell = _telling(late, rules, tries.ambiguous)
+                follows = tries.after(await self._send(call, attempt, tell, rules))
                 if not isinstance(follows, Again):
                     return follows
                 if self._clock.now() + follows.pause >= attempt.deadline:
@@ -192,10 +190,18 @@ class RestLine:
         finally:
             self._performing -= 1
 
-    async def _send(self, call: Call | NotSent, deadline: float, late: Callable[[Answered], None] | None) -> Result:
+    async def _send(
+        self, call: Call | NotSent, attempt: Attempt, late: Callable[[Answered], None] | None, rules: Rules
+    ) -> Result:
         """One try, and what it says of the way."""
+
+        async def sending() -> None:
+            await attempt.sending()
+            crash.point("sending")
+
         self.counters["requests"] += isinstance(call, Call)
-        result = call if isinstance(call, NotSent) else await self.http.send(call, deadline, late)
+        mark = sending if rules.changes else None
+        result = call if isinstance(call, NotSent) else await self.http.send(call, attempt.deadline, late, mark)
         match result:
             case NotSent():
                 self.counters["not_sent"] += 1
@@ -219,7 +225,7 @@ class RestLine:
 
 def ended_late(answer: Answered, told: Callable[[Answered], Outcome]) -> Outcome:
     """How a command ended whose answer came after its deadline: as in time, a refusal too."""
-    return told(answer) if answer.ok else refusal(answer)
+    return (declined(answer) or told(answer)) if answer.ok else refusal(answer)
 
 
 def _telling(
@@ -233,8 +239,11 @@ def _telling(
     tell = late
 
     def on_late(answer: Answered) -> None:
-        done = answer.ok and rules.declined(answer) is None
-        if answer.readable if done else not (doubtful or rules.doubts(answer.status)):
+        if answer.ok and rules.declined(answer) is None:
+            tells = answer.readable and rules.shows(answer)
+        else:
+            tells = not (doubtful or rules.doubts(answer))
+        if tells:
             tell(answer)
 
     return on_late

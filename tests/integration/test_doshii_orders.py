@@ -312,8 +312,8 @@ async def _is_told(venue: Bench, made: Any, status: str) -> bool:
         *((400, 1001, "rejected", 1), (401, 1004, "rejected", 1), (403, 1004, "rejected", 1)),
         *((404, 1002, "rejected", 1), (409, 1005, "rejected", 1), (402, 1001, "rejected", 1)),
         *((500, 1006, "unknown", 1), (502, 1006, "unknown", 1), (504, 1006, "unknown", 1)),
-        *((408, 1001, "rejected", 1), (520, 1006, "unknown", 1), (524, 1006, "unknown", 1)),  # of what stands before it
-        *((501, 1008, "failed", 1), (429, 1008, "failed", 1)),
+        *((408, 1006, "unknown", 1), (520, 1006, "unknown", 1), (524, 1006, "unknown", 1)),  # of what stands before it
+        *((501, 1006, "unknown", 1), (429, 1008, "failed", 1)),
     ],
 )
 async def test_each_status_of_a_new_order_has_its_end(

@@ -167,7 +167,8 @@ async def test_every_line_has_a_reference_of_its_own(artifacts: Path) -> None:
 
 @pytest.mark.parametrize("answers", SubmitAnswer)
 async def test_a_round_for_an_order_made_here_finds_its_table(answers: SubmitAnswer, artifacts: Path) -> None:
-    async with rest.bench(artifacts, "tevalis") as venue:
+    nothing = answers is SubmitAnswer.EMPTY
+    async with rest.bench(artifacts, "tevalis", submit_answers_nothing=nothing) as venue:
         rest.site_with(venue.simulator, submit_answer=answers)
         made = await venue.ask("order.create", order=order("tevalis", table="24"))
         chips = {"product": "CHIPS", "name": "Chips", "quantity": 1}
@@ -230,7 +231,8 @@ async def test_an_ambiguous_submission_is_unknown_and_its_uid_can_be_cancelled(
     ("status", "state", "asked"),
     [
         *((400, "rejected", 1), (401, "rejected", 1), (403, "rejected", 1), (404, "rejected", 1), (409, "rejected", 1)),
-        *((429, "failed", 1), (500, "unknown", 1), (502, "unknown", 1), (504, "unknown", 1), (524, "unknown", 1)),
+        *((429, "failed", 1), (307, "failed", 1), (308, "failed", 1)),
+        *((status, "unknown", 1) for status in (302, 408, 425, 500, 501, 502, 503, 504, 520, 524)),
     ],
 )
 async def test_each_status_of_a_submission_has_its_end(status: int, state: str, asked: int, artifacts: Path) -> None:
@@ -238,7 +240,7 @@ async def test_each_status_of_a_submission_has_its_end(status: int, state: str, 
         venue.simulator.faults.plan(WebFault.STATUS, path=SUBMIT, status=status, body=b'{"Message": "no"}')
         call = {"order": order("tevalis"), "idempotency_key": fresh("key"), "timeout": 2}
         told = await venue.ask("order.create", **call)
-        codes = {400: 1001, 401: 1004, 403: 1004, 404: 1002, 409: 1005, 429: 1008}
+        codes = {400: 1001, 401: 1004, 403: 1004, 404: 1002, 409: 1005, 429: 1008, 307: 1008, 308: 1008}
         assert (told.code, told.state) == (codes.get(status, 1006), state)
         assert venue.simulator.server.count(SUBMIT) == asked
         assert (told.data["vendor_code"], told.data["vendor_message"]) == (status, "no")
@@ -248,7 +250,57 @@ async def test_each_status_of_a_submission_has_its_end(status: int, state: str, 
             assert (again.state, venue.simulator.server.count(SUBMIT)) == (state, asked), "not sent again"
 
 
-@pytest.mark.parametrize(("status", "code", "state"), [(500, 1008, "failed"), (504, 1006, "unknown")])
+@pytest.mark.parametrize(
+    ("fault", "status", "body"),
+    [
+        *((WebFault.GATEWAY_AFTER, status, b"") for status in (500, 502, 503, 504, 520, 524)),
+        (WebFault.BROKEN, 503, b'{"Message": "Not now."}'),
+        (WebFault.PORTAL, 200, b""),
+        (WebFault.EMPTY, 200, b""),
+        *((WebFault.BROKEN, 200, body) for body in (b"{}", b"[]", b'"OK"', b'{"UID": "OK"}')),
+        (WebFault.BROKEN, 200, b'{"UID": "00000000-0000-0000-0000-000000000000"}'),
+    ],
+    ids=str,
+)
+async def test_a_submission_that_may_have_reached_the_till_is_sent_once_and_unknown(
+    fault: WebFault, status: int, body: bytes, artifacts: Path
+) -> None:
+    async with rest.bench(artifacts, "tevalis", submit_again_after_503=status == 503 and not body) as venue:
+        venue.simulator.faults.plan(fault, path=SUBMIT, status=status, body=body)
+        call = {"order": order("tevalis"), "idempotency_key": fresh("key"), "timeout": 3}
+        told = await venue.ask("order.create", **call)
+        assert (told.code, told.state) == (1006, "unknown"), told.body
+        assert (await venue.ask("order.create", **call)).state == "unknown"
+        assert venue.simulator.server.count(SUBMIT) == 1
+        assert len(venue.simulator.orders) == (fault is not WebFault.PORTAL)
+
+
+async def test_where_tevalis_says_so_a_503_of_its_own_is_waited_for(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis", submit_again_after_503=True) as venue:
+        venue.simulator.faults.plan(WebFault.STATUS, path=SUBMIT, status=503, count=2)
+        assert (await venue.ask("order.create", order=order("tevalis"))).ok
+        assert venue.simulator.server.count(SUBMIT) == 3
+
+
+@pytest.mark.parametrize("said", ["false", '"false"', "0", '"No"'])
+async def test_a_no_in_any_spelling_is_a_refusal(said: str, artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        body = f'{{"IsSuccess": {said}, "ErrorMsg": "Terminal offline"}}'.encode()
+        venue.simulator.faults.plan(WebFault.STATUS, path=SUBMIT, status=200, body=body)
+        told = await venue.ask("order.create", order=order("tevalis"))
+        assert (told.code, told.state, told.data["vendor_message"]) == (1001, "rejected", "Terminal offline")
+
+
+async def test_a_catalogue_that_is_none_is_no_menu(artifacts: Path) -> None:
+    async with rest.bench(artifacts, "tevalis") as venue:
+        for body in (b'{"status": "sign in first"}', b"{}", b"[]", b'"OK"', b""):
+            venue.simulator.faults.plan(WebFault.STATUS, path="/GetCatalogues", status=200, body=body, count=100)
+            told = await venue.ask("menu.get", timeout=0.4)
+            assert (told.code, told.state) == (1008, "failed")
+            venue.simulator.faults.clear()
+
+
+@pytest.mark.parametrize(("status", "code", "state"), [(500, 1006, "unknown"), (504, 1006, "unknown")])
 async def test_a_cancel_that_only_met_errors_ends_with_them_and_may_be_repeated(
     status: int, code: int, state: str, artifacts: Path
 ) -> None:

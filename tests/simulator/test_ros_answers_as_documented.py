@@ -158,10 +158,10 @@ async def test_garbage_is_answered_to_what_was_done(provider: Caller) -> None:
         answer.json()
 
 
-async def test_errors_are_no_json(provider: Caller) -> None:
+async def test_errors_are_objects_with_words_for_people(provider: Caller) -> None:
     answer = await provider.post("add", {})
-    assert answer.headers["content-type"].startswith("text/plain")
-    assert provider.ros.reasons == [answer.text]
+    assert answer.headers["content-type"] == "application/json"
+    assert provider.ros.reasons == [answer.json()["message"]]
 
 
 async def test_the_token_answer(provider: Caller) -> None:

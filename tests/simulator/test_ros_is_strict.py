@@ -234,7 +234,7 @@ def test_a_cancellation_within_the_limits_is_taken(book: Book, fields: Body) -> 
 
 async def assert_refused(provider: Caller, method: str, body: Body, field: str) -> None:
     answer = await provider.post(method, body)
-    assert (answer.status_code, answer.text.split(" ")[0]) == (400, field), answer.text
+    assert (answer.status_code, answer.json()["message"].split(" ")[0]) == (400, field), answer.text
     assert provider.ros.refusals[400] == 1
 
 

@@ -12,7 +12,7 @@ from ordernpay.clock import SystemClock
 from ordernpay.commands import Command, new_id, read_params
 from ordernpay.conversion import Fault, structure
 from ordernpay.vendors.doshii.settings import DoshiiConfig
-from ordernpay.vendors.http import Answered, Call, Http, Result
+from ordernpay.vendors.http import Answered, Call, Http, Mark, NotSent, Result
 from ordernpay.vendors.protocol import HttpRequest, Published, Report, Undecided
 from ordernpay.vendors.ros.settings import RosConfig
 from ordernpay.vendors.tevalis.settings import TevalisConfig
@@ -128,25 +128,25 @@ class Journal:
     async def __call__(
         self,
         reports: Sequence[Report],
-        once: str | None = None,
+        once: str | tuple[str, ...] | None = None,
         within: float | None = None,
         of: str | None = None,
         also: str | None = None,
     ) -> Published:
         if self.full:
             raise OSError(28, "No space left on device")
-        if once is not None:
-            before = self.deliveries.get(once)
-            if before is not None and (within is None or self.clock.wall() - before <= within):
-                return Published(news=False, settled=0)
-            self.deliveries[once] = self.clock.wall()
+        names = (once,) if isinstance(once, str) else once or ()
+        known = [name for name in names if self._is_known(name, within)]
+        self.deliveries |= dict.fromkeys(names, self.clock.wall())
+        if known:
+            return Published(news=False, settled=0)
         if of is not None:
             self.deliveries = {
-                name: at for name, at in self.deliveries.items() if name == once or name[: len(of)] != of
+                name: at for name, at in self.deliveries.items() if name in names or name[: len(of)] != of
             }
         if also is not None:
             self.deliveries.setdefault(also, self.clock.wall())
-        self.names.append(once)
+        self.names.append(names[0] if names else None)
         self.reports += reports
         return Published(news=True, settled=self.settles)
 
@@ -154,6 +154,10 @@ class Journal:
         if self.full:
             raise OSError(5, "Input/output error")
         return [entry for entry in self.held if name is None or self.ids.get(entry.command.key, {}).get(name) == value]
+
+    def _is_known(self, name: str, within: float | None) -> bool:
+        before = self.deliveries.get(name)
+        return before is not None and (within is None or self.clock.wall() - before <= within)
 
 
 @define
@@ -207,6 +211,14 @@ class Script(Http):
         self.results = list(results)
         self.asked: list[tuple[Call, float]] = []
 
-    async def send(self, call: Call, deadline: float, late: Callable[[Answered], None] | None = None) -> Result:
+    async def send(
+        self,
+        call: Call,
+        deadline: float,
+        late: Callable[[Answered], None] | None = None,
+        sending: Mark | None = None,
+    ) -> Result:
         self.asked.append((call, deadline))
+        if sending is not None and self.results and not isinstance(self.results[0], NotSent):
+            await sending()
         return self.results.pop(0)

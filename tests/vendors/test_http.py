@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ import pytest
 import trustme
 from attrs import evolve
 
+from ordernpay import __version__
 from ordernpay.clock import SystemClock
 from ordernpay.vendors import http as module
 from ordernpay.vendors.http import Answered, Call, Http, NoAnswer, NotSent, Result
@@ -263,12 +265,180 @@ async def test_the_size_of_an_answer_has_a_bound(size: int, fits: bool) -> None:
         assert isinstance(result, Answered)
         assert result.body == body
     else:
-        assert why(result, NoAnswer) == "an answer of more than 64 bytes"
+        assert why(result, NoAnswer) == "an answer of more than 64 bytes (HTTP 200)"
 
 
 async def test_the_bound_holds_for_what_is_unpacked() -> None:
     async with peer(answering(200, gzip.compress(b"0" * 10_000), Content_Encoding="gzip")) as vendor:
-        assert why(await ask(vendor.url, most_bytes=1_000), NoAnswer) == "an answer of more than 1000 bytes"
+        assert why(await ask(vendor.url, most_bytes=1_000), NoAnswer) == "an answer of more than 1000 bytes (HTTP 200)"
+
+
+async def test_an_answer_to_a_change_has_a_bound_of_its_own_since_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mark() -> None:
+        """Nothing to write down."""
+
+    monkeypatch.setattr(module, "MOST_KEPT", 64)
+    async with peer(answering(200, b'"' + b"a" * 64 + b'"')) as vendor:
+        assert isinstance(await ask(vendor.url), Answered)
+        http = Http(SystemClock())
+        async with serving(http.run):
+            await until(lambda: http._tasks is not None)
+            result = await http.send(evolve(POST, url=vendor.url), in_time(), sending=mark)
+    assert why(result, NoAnswer) == "an answer of more than 64 bytes (HTTP 200)"
+    assert isinstance(result, NoAnswer)
+    assert result.final
+
+
+def _bomb(layers: int) -> bytes:
+    body = b"\0" * (1 << 22)
+    for _ in range(layers):
+        body = gzip.compress(body, 9)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "what"),
+    [
+        (_bomb(1), "gzip", "more than 1048576 bytes"),
+        (_bomb(2), "gzip, gzip", "not asked for"),
+        (_bomb(2), "gzip,identity,x-gzip", "not asked for"),
+        (b"x", "br", "not asked for"),
+        (b"x", "zstd", "not asked for"),
+        (gzip.compress(b"") * 100, "gzip", "more than 64 members"),
+        (gzip.compress(b'{"a": 1}')[:-9], "gzip", "broke off"),
+        (b"no gzip", "gzip", "not packed as it says"),
+    ],
+    ids=["bomb", "two layers", "three names", "brotli", "zstandard", "members", "cut", "plain"],
+)
+async def test_what_is_packed_otherwise_than_asked_or_too_large_is_not_taken(
+    body: bytes, encoding: str, what: str
+) -> None:
+    async with peer(answering(200, body, Content_Encoding=encoding)) as vendor:
+        result = await ask(vendor.url, most_bytes=1 << 20)
+    assert what in why(result, NoAnswer)
+    assert isinstance(result, NoAnswer)
+    assert result.final
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP, identity", "deflate", "raw deflate"])
+async def test_what_is_packed_as_asked_is_unpacked(encoding: str) -> None:
+    body = b'{"a": "' + b"x" * 700_000 + b'"}'
+    raw = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = gzip.compress(body[:9]) + gzip.compress(body[9:]) + b"\0"
+    packed = {"deflate": zlib.compress(body), "raw deflate": raw.compress(body) + raw.flush()}.get(encoding, packed)
+    async with peer(answering(200, packed, Content_Encoding=encoding.removeprefix("raw "))) as vendor:
+        result = await ask(vendor.url)
+    assert isinstance(result, Answered)
+    assert result.json() == {"a": "x" * 700_000}
+
+
+async def test_an_answer_in_too_many_pieces_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def crumbs(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await served.request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 500)
+        await reader.read()
+
+    monkeypatch.setattr(module, "MOST_PIECES", 100)
+    async with peer(crumbs) as vendor:
+        assert why(await ask(vendor.url), NoAnswer) == "an answer in more than 100 pieces (HTTP 200)"
+
+
+async def test_a_request_says_who_asks_and_what_packing_it_takes() -> None:
+    async with peer(answering()) as vendor:
+        await ask(vendor.url)
+        [request] = vendor.requests
+    assert f"user-agent: ordernpay/{__version__}\r\n".encode() in request.lower()
+    assert b"accept-encoding: gzip, deflate\r\n" in request.lower()
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/../b", "/..", "/a/%2e%2E/b", "/a/.", "/a%2f..%2fb", "/a/%252e%252e/b", "/a\\..\\b"]
+)
+def test_a_path_that_climbs_is_no_request(path: str) -> None:
+    with pytest.raises(ValueError, match="dots"):
+        Call("GET", f"http://127.0.0.1:1{path}")
+    Call("GET", "http://127.0.0.1:1/a/..b/.c/d...?x=/../")
+
+
+# Marked as sent
+
+
+async def test_a_change_is_marked_when_the_connection_stands_and_before_its_first_byte() -> None:
+    marked = asyncio.Event()
+    go = asyncio.Event()
+
+    async def mark() -> None:
+        marked.set()
+        await go.wait()
+
+    heard: list[bytes] = []
+
+    async def listens(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await served.request(reader))
+        writer.write(answer(200, b"{}"))
+
+    http = Http(SystemClock())
+    async with peer(listens) as vendor, serving(http.run), asyncio.TaskGroup() as tasks:
+        await until(lambda: http._tasks is not None)
+        sent = tasks.create_task(http.send(evolve(POST, url=vendor.url), in_time(), sending=mark))
+        await asyncio.wait_for(marked.wait(), 10)
+        await until(lambda: vendor.connections == 1)
+        assert heard == []
+        go.set()
+        assert isinstance(await sent, Answered)
+        assert len(heard) == 1
+
+
+async def test_what_cannot_be_reached_is_not_marked() -> None:
+    marks: list[int] = []
+
+    async def mark() -> None:
+        marks.append(1)
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        http = Http(SystemClock())
+        async with serving(http.run):
+            await until(lambda: http._tasks is not None)
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+            assert isinstance(await http.send(evolve(POST, url=url), in_time(), sending=mark), NotSent)
+    assert marks == []
+
+
+async def test_where_the_mark_cannot_be_made_nothing_goes_out_and_its_error_is_the_callers() -> None:
+    async def mark() -> None:
+        raise OSError(28, "No space left on device")
+
+    heard: list[bytes] = []
+
+    async def listens(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+
+    http = Http(SystemClock())
+    async with peer(listens) as vendor, serving(http.run):
+        await until(lambda: http._tasks is not None)
+        with pytest.raises(OSError, match="No space"):
+            await http.send(evolve(POST, url=vendor.url), in_time(), sending=mark)
+        await until(lambda: heard)
+    assert heard == [b""]
+
+
+async def test_a_deadline_that_passes_while_the_mark_is_made_lets_nothing_out() -> None:
+    async def mark() -> None:
+        await asyncio.sleep(3600)
+
+    heard: list[bytes] = []
+
+    async def listens(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+
+    http = Http(SystemClock())
+    async with peer(listens) as vendor, serving(http.run):
+        await until(lambda: http._tasks is not None)
+        result = await http.send(evolve(POST, url=vendor.url), in_time(0.5), sending=mark)
+        await until(lambda: heard)
+    assert result == NotSent("no connection in time")
+    assert heard == [b""]
 
 
 async def test_a_refusal_stays_one_however_long_it_is() -> None:

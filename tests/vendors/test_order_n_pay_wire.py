@@ -227,7 +227,7 @@ def test_what_is_missing_but_needless_reads_as_nothing_and_raw_is_untouched() ->
     ("message", "why"),
     [
         ("", "no JSON (JSONDecodeError)"),
-        (b"\xff\xfe", "no JSON (UnicodeDecodeError)"),
+        (b"\xff\xfe", "no JSON (JSONDecodeError)"),
         ("[" * 100_000, "no JSON (RecursionError)"),
         ("[" * 63 + "]" * 63, "no JSON (ValueError)"),
         ("[1]", "no JSON object"),

@@ -1,6 +1,7 @@
 """The bearer token: asked for once for all who wait, kept until shortly before its end, and never used elsewhere."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -89,9 +90,14 @@ async def test_the_margin_is_a_minute_for_a_long_life() -> None:
 
 
 @pytest.mark.parametrize(
-    ("life", "left"), [(0, 1.0), (1, 1.0), (2, 1.0), (4, 2.0), ("28800", 28_740.0), (-5, 1.0), (..., 1.0), (None, 1.0)]
+    ("life", "left"),
+    [
+        *((1, 1.0), (2, 1.0), (4, 2.0), ("28800", 28_740.0), ("28800.0", 28_740.0), (Decimal("28800.5"), 28_740.5)),
+        *((sane, 540.0) for sane in (0, -5, None, True, "", "soon", "NaN", "inf", "1e400", "31536000000", 10**12, [1])),
+        *((sane, 540.0) for sane in (..., "9" * 400, Decimal("0.5"), Decimal("1e300"))),
+    ],
 )
-async def test_a_life_of_any_length_ends(life: Any, left: float) -> None:
+async def test_a_life_of_any_length_ends_and_one_that_is_not_sane_is_a_modest_one(life: Any, left: float) -> None:
     tokens, _, clock = desk(granted(expires_in=life))
     assert (await got(tokens)).ends == pytest.approx(clock.now() + left)
 
@@ -117,7 +123,7 @@ class Held(Script):
     def __attrs_pre_init__(self) -> None:
         super().__init__(granted())
 
-    async def send(self, call: Call, deadline: float, late: Any = None) -> Result:
+    async def send(self, call: Call, deadline: float, late: Any = None, sending: Any = None) -> Result:
         self.asked.append((call, deadline))
         await self.go.wait()
         return self.results[0]

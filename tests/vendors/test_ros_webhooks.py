@@ -21,6 +21,9 @@ from ordernpay.vendors.ros.session import UNSIGNED, RosSession
 from tests.vendors.given import ORDER_ID, OUTLET, Journal, anything, command, objects, ros, webhook
 
 SECRET = "webhook-secret"
+OURS = webhooks.Ours("DEMOORG", OUTLET)
+NEVER_SET = "00000000-0000-0000-0000-000000000000"
+OTHER_OUTLET = "7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d03"
 PROCESSED: dict[str, Any] = {
     "providerID": 4711,
     "providerOrderID": "DE-2024-000913",
@@ -39,7 +42,7 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 
 def told(body: Any, name: str | None = "n-1") -> list[Report]:
-    notification = webhooks.read(dumps(body).encode(), name, OUTLET)
+    notification = webhooks.read(dumps(body).encode(), name, OURS)
     assert notification is not None
     return notification.reports
 
@@ -103,25 +106,30 @@ def test_the_comparison_takes_the_same_time_for_any_signature(monkeypatch: pytes
 # Names of deliveries
 
 
+def names(body: bytes, name: str | None) -> set[str]:
+    notification = webhooks.read(body, name, OURS)
+    assert notification is not None
+    return {*notification.names}
+
+
 def test_a_delivery_is_known_by_its_notification_id() -> None:
-    first, second = (webhooks.read(body, "n-7", OUTLET) for body in (b"{}", b'{"a":1}'))
-    assert first is not None
-    assert second is not None
-    assert first.name == second.name == "ros:n-7"
+    assert names(b"{}", "n-7") & names(b'{"a":1}', "n-7") == {"ros:n-7"}
 
 
-@pytest.mark.parametrize("name", [None, ""])
+def test_a_body_that_was_signed_once_is_known_under_any_notification_id() -> None:
+    assert len(names(b"{}", "n-7") & names(b"{}", "n-8")) == 1
+    assert not names(b"{}", "n-7") & names(b"{ }", "n-8")
+
+
+@pytest.mark.parametrize("name", [None, "", NEVER_SET, f"{{{NEVER_SET}}}", "0" * 32])
 def test_without_one_it_is_known_by_what_it_says(name: str | None) -> None:
-    first, again, other = (webhooks.read(body, name, OUTLET) for body in (b"{}", b"{}", b"{ }"))
-    assert first is not None
-    assert again is not None
-    assert other is not None
-    assert first.name == again.name != other.name
+    assert names(b"{}", name) == names(b"{}", name) != names(b"{ }", name)
+    assert not names(b"{}", name) & names(b"{ }", name)
 
 
 @pytest.mark.parametrize("body", [b"", b"junk", b"[]", b"null", b'"x"', b"\xff", b'{"a":' * 100 + b"1" + b"}" * 100])
 def test_what_is_no_json_object_is_none(body: bytes) -> None:
-    assert webhooks.read(body, "n-1", OUTLET) is None
+    assert webhooks.read(body, "n-1", OURS) is None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def test_what_is_no_json_object_is_none(body: bytes) -> None:
 )
 def test_an_oddity_costs_no_news(before: bytes, odd: bytes) -> None:
     body = dumps(processed()).encode()
-    notification = webhooks.read(before + body[:-1] + b',"odd":' + odd + b"}", "n-1", OUTLET)
+    notification = webhooks.read(before + body[:-1] + b',"odd":' + odd + b"}", "n-1", OURS)
     assert notification is not None
     [report] = notification.reports
     assert (report.kind, report.data["status"]) == ("order.updated", "accepted")
@@ -211,26 +219,47 @@ def test_the_id_of_an_order_is_the_same_in_either_case_of_its_letters() -> None:
     order = shouted.result["order"]
     assert isinstance(order, dict)
     assert order["id"] == ORDER_ID.upper()
+    assert settled(remoteOrderID=f"{{{ORDER_ID}}}").vendor_ids == settled().vendor_ids
 
 
 def test_a_confirmed_order_without_its_id() -> None:
-    assert settled(remoteOrderID=None).vendor_ids == {}
+    for never_set in (None, NEVER_SET, "OK", ""):
+        assert settled(remoteOrderID=never_set).vendor_ids == {}
 
 
+ABROAD = [
+    (OUTLET, True),
+    (OUTLET.upper(), True),
+    (f"{{{OUTLET}}}", True),
+    (None, True),
+    ("", True),
+    (NEVER_SET, True),
+    (OTHER_OUTLET, False),
+    (OTHER_OUTLET.replace("-", ""), False),
+    ("7", False),
+    (7, False),
+]
+
+
+@pytest.mark.parametrize(("outlet", "ours"), ABROAD)
+def test_an_order_of_another_outlet_is_none_of_ours(outlet: Any, ours: bool) -> None:  # noqa: FBT001
+    assert len(told(processed(outletID=outlet))) == ours
+
+
+@pytest.mark.parametrize("body", ["prepared", "stock", "live", "other"])
+@pytest.mark.parametrize(("outlet", "ours"), ABROAD)
+def test_news_of_another_outlet_are_none_of_ours(body: str, outlet: Any, ours: bool) -> None:  # noqa: FBT001
+    whole = BODIES.get(body, {"type": 9}) | {"OutletID": outlet}
+    assert len(told(whole)) == len(told({"type": 1, "body": dumps(whole)})) == ours
+
+
+@pytest.mark.parametrize("body", ["processed", "prepared", "stock", "live", "other"])
 @pytest.mark.parametrize(
-    ("outlet", "ours"),
-    [
-        (OUTLET, True),
-        (OUTLET.upper(), True),
-        (None, True),
-        (webhooks.NO_GUID, True),
-        ("7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d03", False),
-    ],
+    ("organisation", "ours"), [("DEMOORG", True), ("demoorg ", True), ("", True), (None, True), ("OTHERORG", False)]
 )
-def test_an_order_of_another_outlet_settles_nothing_of_ours(outlet: str | None, ours: bool) -> None:  # noqa: FBT001
-    report = one(processed(outletID=outlet))
-    assert report.kind == "order.updated"
-    assert (report.settlement is not None) is ours
+def test_news_of_another_organisation_are_none_of_ours(body: str, organisation: Any, ours: bool) -> None:  # noqa: FBT001
+    whole = BODIES.get(body, {"type": 9}) | {"OrganisationCode": organisation}
+    assert len(told(whole)) == len(told({"type": 1, "body": whole})) == ours
 
 
 def test_each_order_of_a_batch_is_told() -> None:
@@ -356,7 +385,7 @@ def test_a_wrapper_deeper_than_any_is_an_event_of_the_vendor() -> None:
 
 @given(objects(*NAMES), st.sampled_from([None, "n-1"]))
 def test_any_object_is_told_without_a_fault(body: dict[str, Any], name: str | None) -> None:
-    notification = webhooks.read(dumps(body).encode(), name, OUTLET)
+    notification = webhooks.read(dumps(body).encode(), name, OURS)
     assert notification is not None
     for report in notification.reports:
         assert dumps({"data": report.data, "vendor": report.vendor})
@@ -369,7 +398,7 @@ def test_any_object_is_told_without_a_fault(body: dict[str, Any], name: str | No
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_without_a_fault(body: bytes) -> None:
-    notification = webhooks.read(body, None, OUTLET)
+    notification = webhooks.read(body, None, OURS)
     assert notification is None or isinstance(tolerant(body), dict)
 
 

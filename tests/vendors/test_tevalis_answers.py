@@ -10,6 +10,7 @@ from ordernpay.jsontext import dumps
 from ordernpay.vendors.http import Answered
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.tevalis import answers
+from ordernpay.vendors.tries import declined
 from tests.vendors.given import objects
 
 SEED = Path(__file__).parent.parent / "data" / "tevalis_cancel_answer.json"
@@ -101,7 +102,7 @@ def test_a_uid_that_was_never_set_is_nobodys(dto: Any, uid: str | None) -> None:
     ],
 )
 def test_a_no_is_a_no_whatever_its_status(body: bytes, words: str | None) -> None:
-    outcome = answers.declined(Answered(200, body))
+    outcome = declined(Answered(200, body))
     assert outcome is not None
     assert outcome.failure is not None
     assert (outcome.state, outcome.failure.kind, outcome.failure.vendor_message) == ("rejected", "rejected", words)
@@ -109,7 +110,7 @@ def test_a_no_is_a_no_whatever_its_status(body: bytes, words: str | None) -> Non
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<", b"{}", b'{"IsSuccess": true}', b'{"IsSuccess": null}'])
 def test_no_no_is_none(body: bytes) -> None:
-    assert answers.declined(Answered(200, body)) is None
+    assert declined(Answered(200, body)) is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from ordernpay.vendors.tries import UNREACHED_MOST, Again, Rules, Tries, refusal
 from tests.vendors.given import anything, objects
 
 DELAYS: Final = (0.5, 1.0, 2.0)
-GATEWAY: Final = frozenset({502, 504})
+GATEWAY: Final = (502, 504, 520, 521, 522, 523, 524, 530, 599)
+SAID: Final = b'{"Message": "Not now"}'
+PAGES: Final = (b"<html>nginx</html>", b"upstream connect error", b"", b"[]", b'"no"', b'{"cut": ')
 
 
 def tries(*, repeatable: bool = False, changes: bool = True, **more: Any) -> Tries:
@@ -129,49 +131,180 @@ def test_a_401_without_credentials_to_be_had_anew_is_the_answer() -> None:
 def test_a_503_is_tried_again_after_its_pause_however_often(repeatable: bool) -> None:  # noqa: FBT001 - a case
     state = tries(repeatable=repeatable)
     for _ in range(10):
-        follows = again(state.after(Answered(503)))
+        follows = again(state.after(Answered(503, SAID)))
         assert (follows.pause, follows.renew, end(follows.otherwise)[1]) == (30.0, False, "vendor_unavailable")
 
 
 def test_a_503_without_a_pause_of_its_own_is_like_any_5xx() -> None:
     state = tries(unavailable_seconds=None)
-    assert [again(state.after(Answered(503))).pause for _ in DELAYS] == [*DELAYS]
-    assert end(state.after(Answered(503))) == ("failed", "vendor_unavailable", None)
+    assert [again(state.after(Answered(503, SAID))).pause for _ in DELAYS] == [*DELAYS]
+    assert end(state.after(Answered(503, SAID))) == ("failed", "vendor_unavailable", None)
 
 
-@pytest.mark.parametrize("repeatable", [True, False])
-@pytest.mark.parametrize("status", [429, 500, 501, 502, 504, 599])
-def test_another_5xx_is_tried_again_a_few_times(status: int, repeatable: bool) -> None:  # noqa: FBT001 - a case
-    state = tries(repeatable=repeatable)
+@pytest.mark.parametrize(("changes", "repeatable"), [(True, False), (True, True), (False, True)])
+@pytest.mark.parametrize("answer", [Answered(429), Answered(500, SAID)])
+def test_what_did_nothing_is_tried_again_a_few_times(answer: Answered, *, changes: bool, repeatable: bool) -> None:
+    state = tries(repeatable=repeatable, changes=changes, undone=frozenset({500, 503}))
     for delay in DELAYS:
-        follows = again(state.after(Answered(status)))
+        follows = again(state.after(answer))
+        assert (follows.pause, end(follows.otherwise)) == (delay, ("failed", "vendor_unavailable", None))
+    assert end(state.after(answer)) == ("failed", "vendor_unavailable", None)
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 501, 502, 503, 504, 524])
+def test_a_read_is_tried_again_whatever_was_on_the_way(status: int) -> None:
+    state = tries(repeatable=True, changes=False, unavailable_seconds=None)
+    for delay in DELAYS:
+        follows = again(state.after(Answered(status, b"<html>")))
         assert (follows.pause, end(follows.otherwise)) == (delay, ("failed", "vendor_unavailable", None))
     assert end(state.after(Answered(status))) == ("failed", "vendor_unavailable", None)
 
 
-@pytest.mark.parametrize("status", sorted(GATEWAY))
-def test_an_ambiguous_status_is_as_good_as_no_answer(status: int) -> None:
-    rules = Rules(repeatable=False, changes=True, error_delays=DELAYS, ambiguous=GATEWAY)
-    assert end(Tries(rules, "s", may_wait=True, can_renew=False, ambiguous=False).after(Answered(status))) == UNKNOWN
-    rules = Rules(repeatable=True, changes=True, error_delays=DELAYS, ambiguous=GATEWAY)
-    state = Tries(rules, "s", may_wait=True, can_renew=False, ambiguous=False)
-    follows = again(state.after(Answered(status)))
-    assert (follows.pause, end(follows.otherwise)) == (DELAYS[0], REPEATABLE)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(Answered(status, body) for status in GATEWAY for body in (SAID, b"<html>")),
+        *(Answered(status, body) for status in (500, 503) for body in PAGES),
+        *(Answered(status, SAID) for status in (101, 408, 425, 501, 505, 600, 999)),
+    ],
+    ids=str,
+)
+def test_what_leaves_open_if_it_acted_is_as_good_as_no_answer(answer: Answered) -> None:
+    undone = frozenset({500, 503})
+    assert end(tries(undone=undone).after(answer)) == UNKNOWN
+    state = tries(repeatable=True, undone=undone, unavailable_seconds=None)
+    follows = state.after(answer)
+    assert end(follows.otherwise if isinstance(follows, Again) else follows) == REPEATABLE
+    assert isinstance(follows, Again) or answer.status < 200
     assert end(state.after(Answered(400)))[0] == "unknown"
 
 
+def test_a_status_that_no_page_declares_harmless_leaves_it_open() -> None:
+    assert end(tries(undone=frozenset()).after(Answered(503, SAID))) == UNKNOWN
+    assert end(tries().after(Answered(500, SAID))) == UNKNOWN
+
+
+def test_nothing_but_when_to_come_back_is_the_vendors_own_word() -> None:
+    assert again(tries().after(Answered(503, b"", {"retry-after": "3"}))).pause == 3.0
+    assert end(tries().after(Answered(503, b"<html>", {"retry-after": "3"}))) == UNKNOWN
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("changes", [True, False])
+def test_what_has_to_be_made_elsewhere_was_not_made(status: int, *, changes: bool) -> None:
+    assert end(tries(changes=changes).after(Answered(status))) == ("failed", "vendor_unavailable", None)
+
+
 @pytest.mark.parametrize("repeatable", [True, False])
-@pytest.mark.parametrize("status", [301, 302, 303])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 399])
 def test_a_change_that_is_sent_elsewhere_may_have_been_carried_out(status: int, repeatable: bool) -> None:  # noqa: FBT001
     state = tries(repeatable=repeatable)
     assert end(state.after(Answered(status))) == (REPEATABLE if repeatable else UNKNOWN)
     assert state.ambiguous
-    assert end(tries(repeatable=repeatable, changes=False).after(Answered(status)))[0] == "rejected"
+    read = tries(repeatable=repeatable, changes=False).after(Answered(status))
+    assert end(read) == ("failed", "vendor_unavailable", None)
+
+
+# When the vendor wants to be asked again
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"retry-after": "90"}, 90.0),
+        ({"retry-after": " 2 "}, 2.0),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after": "9" * 500}, 10.0**9),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:07 GMT"}, 7.0),
+        ({"retry-after": "Thu, 26 Nov 2026 12:00:09 GMT", "date": "Thu, 26 Nov 2026 12:00:00 GMT"}, 9.0),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:07 GMT", "date": "now"}, 7.0),
+        ({"retry-after": "Fri, 15 Jan 2010 08:00:07 GMT"}, 0.5),
+        ({"retry-after": "0"}, 0.5),
+        *(({"retry-after": junk}, 0.5) for junk in ("", "-5", "soon", "NaN", "1e400", "3 s", "\u0663")),
+    ],
+)
+def test_the_vendors_own_time_counts_where_it_names_one(headers: dict[str, str], pause: float) -> None:
+    state = tries(repeatable=True)
+    state.wall = lambda: 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
+    assert again(state.after(Answered(429, b"", headers))).pause == pytest.approx(pause)
+
+
+def test_a_vendor_that_wants_to_be_asked_at_once_is_not_asked_without_end() -> None:
+    assert again(tries().after(Answered(503, SAID, {"retry-after": "0"}))).pause == 1.0
+
+
+# What an answer of 2xx is worth
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            f'{{"success": {no}}}'
+            for no in ("false", '"false"', '"False"', "0", '"0"', '"no"', '"NO"', '"error"', "0.0")
+        ),
+        *(f'{{"{name}": "false"}}' for name in ("IsSuccess", "is_success", "SUCCEEDED", "ok", "Successful")),
+        *(f'{{"{name}": "{no}"}}' for name in ("status", "Result") for no in ("error", "Failed", "failure", "no")),
+        *(f'{{"{name}": {{"IsSuccess": false, "x": 1}}}}' for name in ("result", "d", "Data", "response")),
+        '{"isError": true}',
+        '{"hasErrors": "yes"}',
+        '{"data": {"result": {"status": "error"}}}',
+    ],
+)
+def test_a_no_in_any_spelling_is_a_refusal(body: str) -> None:
+    answer = Answered(200, body.encode())
+    assert end(tries().after(answer)) == ("rejected", "rejected", None)
+    assert end(tries(repeatable=True, changes=False).after(answer)) == ("rejected", "rejected", None)
+    assert end(tries(ambiguous=True).after(answer)) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *('{"success": true}', '{"success": null}', '{"success": {}}', '{"status": 0}', '{"status": "closed"}'),
+        *(
+            '{"items": [{"status": "failed"}]}',
+            '{"name": "failed"}',
+            '{"isError": false}',
+            "[false]",
+            "false",
+            '"error"',
+        ),
+        '{"d": {"d": {"d": {"d": {"success": false}}}}}',
+    ],
+)
+def test_no_no_is_read_into_what_says_none(body: str) -> None:
+    answer = Answered(200, body.encode())
+    assert tries().after(answer) is answer
+
+
+def test_an_answer_without_what_a_success_must_hold_is_none() -> None:
+    shows: Any = {"shows": lambda answer: b"id" in answer.body}
+    portal = Answered(200, b'{"status": "sign in first"}')
+    outcome = tries(**shows).after(portal)
+    assert end(outcome) == UNKNOWN
+    assert isinstance(outcome, Outcome)
+    assert outcome.failure is not None
+    assert (outcome.failure.vendor_code, outcome.vendor) == (200, {"status": "sign in first"})
+    state = tries(repeatable=True, **shows)
+    assert end(again(state.after(portal)).otherwise) == REPEATABLE
+    assert end(state.after(Answered(404)))[0] == "unknown"
+    read = tries(repeatable=True, changes=False, **shows)
+    assert end(again(read.after(portal)).otherwise) == ("failed", "vendor_unavailable", None)
+    good = Answered(200, b'{"id": 1}')
+    assert tries(**shows).after(good) is good
+    assert tries(changes=False, **shows).after(portal) is portal  # a probe's answer is not read
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_an_answer_that_we_cannot_take_is_not_asked_for_again(*, changes: bool) -> None:
+    outcome = tries(repeatable=True, changes=changes).after(NoAnswer("an answer of more than 9 bytes", final=True))
+    assert end(outcome)[0] == ("unknown" if changes else "failed")
 
 
 def test_an_ambiguous_status_is_told_with_the_vendors_words() -> None:
     answer = Answered(502, b'{"Message": "Till offline"}')
-    rules = Rules(repeatable=False, changes=True, ambiguous=GATEWAY)
+    rules = Rules(repeatable=False, changes=True)
     outcome = Tries(rules, "s", may_wait=True, can_renew=False, ambiguous=False).after(answer)
     assert isinstance(outcome, Outcome)
     assert outcome.failure is not None
@@ -181,7 +314,7 @@ def test_an_ambiguous_status_is_told_with_the_vendors_words() -> None:
 
 
 def test_an_ambiguous_status_of_a_read_is_no_doubt() -> None:
-    rules = Rules(repeatable=False, changes=False, ambiguous=GATEWAY)
+    rules = Rules(repeatable=False, changes=False)
     outcome = Tries(rules, "s", may_wait=True, can_renew=False, ambiguous=False).after(Answered(502))
     assert end(outcome) == ("failed", "vendor_unavailable", None)
     assert isinstance(outcome, Outcome)
@@ -192,8 +325,6 @@ def test_an_ambiguous_status_of_a_read_is_no_doubt() -> None:
 @pytest.mark.parametrize(
     ("status", "state", "kind"),
     [
-        (300, "rejected", "rejected"),
-        (307, "rejected", "rejected"),
         (400, "rejected", "rejected"),
         (402, "rejected", "rejected"),
         (403, "rejected", "unauthorised"),
@@ -234,7 +365,9 @@ def test_a_status_that_is_let_through_is_the_answer() -> None:
 
 statuses = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 429, 500, 502, 503, 504]) | st.integers(200, 599)
 results = st.one_of(
-    st.builds(Answered, statuses, st.just(b"{}")), st.builds(NotSent, st.just("n")), st.builds(NoAnswer, st.just("n"))
+    st.builds(Answered, statuses, st.sampled_from([b"{}", b"<html>", b""])),
+    st.builds(NotSent, st.just("n")),
+    st.builds(NoAnswer, st.just("n")),
 )
 rules = st.builds(
     Rules,
@@ -242,8 +375,17 @@ rules = st.builds(
     changes=st.booleans(),
     unavailable_seconds=st.none() | st.just(30.0),
     error_delays=st.sampled_from([(), DELAYS]),
-    ambiguous=st.sampled_from([frozenset(), GATEWAY, frozenset({500, 502, 504})]),
+    undone=st.sampled_from([frozenset(), frozenset({503}), frozenset({500, 503})]),
 )
+
+
+def _is_silent(answer: Answered, under: Rules) -> bool:
+    """Whether nothing but the status is told, and that leaves open if it acted."""
+    if answer.ok:
+        return answer.body == b"<html>"
+    if answer.status >= 500:
+        return answer.status not in under.undone or answer.body != b"{}"
+    return answer.status in {408, 425} or (answer.status < 400 and answer.status not in {307, 308})
 
 
 @given(rules, st.booleans(), st.booleans(), st.booleans(), st.lists(results, max_size=12))
@@ -258,8 +400,7 @@ def test_no_second_effect_and_no_wrong_certainty(
     doubtful = sent_before
     for result in said:
         silent = isinstance(result, NoAnswer) or (
-            isinstance(result, Answered)
-            and (result.status in given_rules.ambiguous or (given_rules.changes and result.status in {301, 302, 303}))
+            isinstance(result, Answered) and (_is_silent(result, given_rules) if given_rules.changes else False)
         )
         doubtful = doubtful or silent
         follows = state.after(result)
@@ -372,7 +513,7 @@ def test_any_body_is_read_without_a_fault(status: int, body: Any) -> None:
     [
         (False, NoAnswer("reset"), "vendor_unavailable"),
         (True, NoAnswer("reset"), "outcome_unknown"),
-        (True, Answered(503), "vendor_unavailable"),
+        (True, Answered(503, SAID), "vendor_unavailable"),
     ],
 )
 def test_a_try_for_which_there_was_no_time_takes_nothing_from_what_the_vendor_said(

@@ -1,7 +1,7 @@
 """The pretend ROS on the network: the auth server and ROS itself on one port, and the webhooks.
 
 Assumed, because no page that was seen says it: a body that is not called JSON is 400; when several things are wrong,
-503 comes first, then 401, 400, 403; an error's body is text for people, no JSON; a slash too many is 404.
+503 comes first, then 401, 400, 403; an error's body is an object with a ``message`` for people; a slash too many is 404.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ordernpay.simulator.pages import FieldError, Record, write_json
@@ -236,7 +236,7 @@ class RosSimulator:
     def _refused(self, status: int, reason: str) -> Response:
         self.refusals[status] += 1
         self.reasons.append(reason)
-        return PlainTextResponse(reason, status)
+        return JSONResponse({"message": reason}, status)
 
     async def _add(self, organisation: Organisation, request: Request) -> Record:
         order = self.book.add(organisation, await _json_text(request), _now())

@@ -73,7 +73,6 @@ COMMANDS: Final = (
     *("order.quote", "order.create", "order.update", "order.cancel", "order.get", "order.list"),
     *("payment.create", "menu.get", "vendor.request"),
 )
-DOUBTFUL_STATUSES: Final = frozenset(range(500, 600)) - {501, 503}
 NOT_FOUND: Final = 404
 PROBE_SECONDS: Final = 15.0
 READ_SECONDS: Final = 10.0
@@ -303,7 +302,6 @@ class DoshiiSession:
             changes=changes,
             unavailable_seconds=self._config.unavailable_seconds,
             error_delays=self._config.error_delays if repeatable else (),
-            ambiguous=DOUBTFUL_STATUSES if changes else frozenset(),
         )
 
     def _late(self, command: Command) -> Callable[[Answered], None]:

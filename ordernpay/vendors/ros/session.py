@@ -1,14 +1,16 @@
 """A session of ROS: adds and cancels by REST, learns by webhook what the outlet made of it.
 
-| status      | add                                     | cancel, menu, active outlets              |
-|-------------|-----------------------------------------|-------------------------------------------|
-| 400, 403    | never again                             | never again                               |
-| 401         | once, with a new token                  | once, with a new token                    |
-| 503         | after 30 s                              | after 30 s                                |
-| other 5xx   | three times, with a short growing delay | the same                                  |
-| no answer   | never again: `unknown` until a webhook  | again until the deadline                  |
+| ROS answers                            | add                                         | cancel, menu, active outlets        |
+|----------------------------------------|---------------------------------------------|-------------------------------------|
+| 400, 403                               | never again                                 | never again                         |
+| 401                                    | once, with a new token                      | once, with a new token              |
+| 503, in JSON                           | after 30 s, or when it says                 | the same                            |
+| 500, in JSON                           | three times, with a short growing delay     | the same                            |
+| another 5xx, or one that is not JSON   | never again: `unknown` until a webhook      | three times                         |
+| nothing, or 2xx without an id          | never again: `unknown` until a webhook      | again until the deadline            |
 
-Source: the table of docs.powerepos.cloud/Document/ROS/CancelRemoteOrder.
+Source: the table of docs.powerepos.cloud/Document/ROS/CancelRemoteOrder; what stands before ROS has no table, and may have
+passed an add on.
 """
 
 from collections.abc import Callable
@@ -25,7 +27,8 @@ from ordernpay.jsontext import dumps
 from ordernpay.orders import Order
 from ordernpay.outcomes import Failure, Outcome, succeeded
 from ordernpay.redaction import of_session
-from ordernpay.vendors.http import Answered, Call, Http, NotSent
+from ordernpay.vendors.http import Answered, Call, Http, NotSent, apart
+from ordernpay.vendors.paths import climbs
 from ordernpay.vendors.protocol import (
     Attempt,
     Door,
@@ -39,7 +42,7 @@ from ordernpay.vendors.protocol import (
     WebsocketDoor,
     lacking,
 )
-from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.reading import charset_of
 from ordernpay.vendors.rest import Probing, RestLine, ended_late
 from ordernpay.vendors.ros import webhooks, wire
 from ordernpay.vendors.ros.settings import Options, RosConfig
@@ -109,7 +112,7 @@ class RosSession:
                 body = wire.cancel_body(cancel, config, options, faults)
                 return Work("POST", wire.CANCEL, dumps(body), repeatable=True), {"cancels": cancel.order_id}
             case GetMenu():
-                path = f"remoteorders/menu/{config.provider_id}/{config.outlet_id}"
+                path = f"{wire.MENU}{config.provider_id}/{config.outlet_id}"
                 return Work("GET", path, None, repeatable=True), {}
             case VendorRequest() as native:
                 return _native(native, faults), {}
@@ -156,6 +159,8 @@ class RosSession:
             changes=changes,
             unavailable_seconds=self._config.unavailable_seconds,
             error_delays=self._config.error_delays,
+            undone=wire.UNDONE,
+            shows=lambda answer: wire.shows(work.path, answer.json(), self._config.field_names),
         )
         return await self._line.perform(
             build,
@@ -181,16 +186,15 @@ class RosSession:
     def _told(self, command: Command, answer: Answered) -> Outcome:
         """How a command ended that ROS answered with 2xx."""
         raw = answer.json()
-        reader = Reader(raw if isinstance(raw, dict) else {})
         match command.params:
             case CreateOrder(order=Order() as order):
-                remote_id = reader.text("remoteOrderID") or (raw if isinstance(raw, str) else None)
+                remote_id = wire.identity(raw, self._config.field_names.order_id)
                 total = sum((wire.line_total(line) for line in order.lines), wire.ZERO)
                 total += sum((entry.amount for entry in order.adjustments), wire.ZERO)
                 told = webhooks.order_told(remote_id, order.reference, "submitted", format(total, "f"))
                 return succeeded({"order": told}, raw, **webhooks.known_as(remote_id))
             case CancelOrder():
-                cancellation = reader.text("remoteOrderCancellationID") or (raw if isinstance(raw, str) else None)
+                cancellation = wire.identity(raw, self._config.field_names.cancellation_id)
                 return succeeded({"order": None, "cancellation_id": cancellation}, raw)
             case GetMenu():
                 return succeeded({"menu": raw}, raw)
@@ -240,12 +244,18 @@ class RosSession:
         if secret is None or not webhooks.signed(request.body, signature, secret.reveal()):
             return None
         name = request.headers.get(webhooks.NOTIFICATION)
-        notification = webhooks.read(request.body, name, self._config.outlet_id)
+        ours = webhooks.Ours(self._config.organisation, self._config.outlet_id)
+        charset = charset_of(request.headers.get("content-type", ""))
+        notification = await apart(request.body, lambda: webhooks.read(request.body, name, ours, charset))
         if notification is None:
             return HttpAnswer(400, {"error": "expected a JSON object"})
         self._line.counters["webhooks"] += 1
+        if not notification.reports:
+            return HttpAnswer(200, {})
         try:
-            published = await self._publish(notification.reports, notification.name)
+            published = await self._publish(
+                notification.reports, notification.names, notification.within, notification.of
+            )
         except OSError:
             return HttpAnswer(503, {"error": "not now"}, {"Retry-After": "30"})
         return HttpAnswer(200, {}, result=None if published.news else "repeat")
@@ -257,7 +267,7 @@ def _native(params: VendorRequest, faults: list[Fault]) -> Work:
     method, path, body = request.pop("method", "POST"), request.pop("path", None), request.pop("body", None)
     if method not in ("GET", "POST"):
         faults.append(Fault("request.method", "expected GET or POST"))
-    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path:
+    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path or climbs(path):
         faults.append(Fault("request.path", "expected a path below svc, such as remoteorders/cancel"))
     faults += [Fault(f"request.{name[:60]}", "unknown; known are method, path, body") for name in request]
     text = None if body is None else dumps(body)

@@ -42,7 +42,7 @@ class Options:
 
 @frozen
 class FieldNames:
-    """JSON names of the add body that no page gives.
+    """JSON names of the add body and of the answers that no page gives.
 
     Attributes:
         products: the lines.
@@ -53,6 +53,8 @@ class FieldNames:
         display_name: name of the channel.
         kitchen_comment: the order's notes.
         instructions: a line's note.
+        order_id: in the answer to an add, the id that ROS gave the order.
+        cancellation_id: in the answer to a cancel, the id that ROS gave it.
     """
 
     products: Name = "products"
@@ -63,6 +65,8 @@ class FieldNames:
     display_name: Name = "providerDisplayName"
     kitchen_comment: Name = "consumerKitchenComment"
     instructions: Name = "specialInstructions"
+    order_id: Name = "remoteOrderID"
+    cancellation_id: Name = "remoteOrderCancellationID"
 
 
 @frozen(kw_only=True)
@@ -81,7 +85,7 @@ class RosConfig(SessionConfig):
         currency: code of the orders' money; without it, none is sent.
         field_names: JSON names that no page gives.
         unavailable_seconds: pause after a 503.
-        error_delays: pauses between tries after another 5xx, in seconds.
+        error_delays: pauses between tries after ROS' own 500, a 429, and another 5xx where a repeat does no harm, in seconds.
         token_margin: seconds before its end at which a token is replaced.
         probe_seconds: how often it is looked whether ROS is there.
     """

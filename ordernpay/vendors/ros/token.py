@@ -4,6 +4,8 @@ Page: docs.powerepos.cloud/Document/ROS/AccessToken. The address of ROS comes wi
 that token alone.
 """
 
+import contextlib
+from decimal import Decimal
 from typing import Final
 from urllib.parse import urlencode
 
@@ -15,11 +17,15 @@ from ordernpay.config import address_fault
 from ordernpay.jsontext import JsonValue
 from ordernpay.outcomes import Failure, Outcome, ended
 from ordernpay.vendors.http import Answered, Call, Http, NotSent, Result
-from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.reading import LONGEST_NUMERAL, Reader
 from ordernpay.vendors.ros.settings import RosConfig
 from ordernpay.vendors.ros.wire import SCOPE
 
 SHORTEST_LIFE: Final = 1.0
+LONGEST_LIFE: Final = 31 * 86_400.0
+MODEST_LIFE: Final = 600.0
+"""Seconds that a token lives which does not say it, or not sanely; a 401 ends it before."""
+
 REQUEST_SECONDS: Final = 10.0
 """How long one request for a token is waited for: one that was lost must not cost a command all its time."""
 
@@ -106,10 +112,19 @@ class TokenDesk:
     def _token_of(self, body: JsonValue) -> Token | None:
         reader = Reader(body if isinstance(body, dict) else {})
         value, base = reader.text("access_token"), reader.text("svc")
-        if not value or not base:
+        if not value or not base or not value.isascii() or not value.isprintable() or " " in value:
             return None
         if address_fault(base, ("https", "http"), allow_insecure=self._config.allow_insecure) or set("?#") & set(base):
             return None
-        life = float(reader.whole("expires_in") or reader.money("expires_in") or 0)
+        life = _life(reader.get("expires_in"))
         margin = min(self._config.token_margin, life / 2)
         return Token(value, base, self._clock.now() + max(SHORTEST_LIFE, life - margin))
+
+
+def _life(told: JsonValue) -> float:
+    """The seconds of ``expires_in``, in any spelling (RFC 6749 allows to leave them out)."""
+    seconds = 0.0
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(told, int | Decimal | str) and not isinstance(told, bool) and len(str(told)) < LONGEST_NUMERAL:
+            seconds = float(told)
+    return seconds if SHORTEST_LIFE <= seconds <= LONGEST_LIFE else MODEST_LIFE

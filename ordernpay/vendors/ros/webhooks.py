@@ -15,19 +15,46 @@ from attrs import evolve, frozen
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, ended, succeeded
 from ordernpay.vendors.protocol import Report, Settlement
-from ordernpay.vendors.reading import Reader, tolerant
+from ordernpay.vendors.reading import Reader, guid, tolerant
+
+SAME_WITHIN: Final = 2 * 3600.0
+"""Seconds within which the same body is the same notification where it may come again: ROS tries for about one hour."""
 
 SIGNATURE: Final = "x-ros-signature"
 NOTIFICATION: Final = "x-ros-notificationid"
 DEPTH: Final = 4
-NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
+
+
+@frozen
+class Ours:
+    """What a notification must be of to be of interest here: ROS sends one for each organisation and all its outlets."""
+
+    organisation: str
+    outlet_id: str
+
+    def are(self, told: Reader) -> bool:
+        """Whether something that names an organisation or an outlet names ours; what names none may be ours."""
+        organisation, outlet = (told.text(name) or "" for name in ("OrganisationCode", "OutletID"))
+        if organisation.strip().lower() not in {"", self.organisation.lower()}:
+            return False
+        named = "" if not outlet.strip("{}()0- ") else guid(outlet) or outlet
+        return named.lower() in {"", self.outlet_id.lower()}
 
 
 @frozen
 class Notification:
-    """One webhook call: what it tells, and its name for recognising a repeat."""
+    """One webhook call: what it tells, and how it is known again.
 
-    name: str
+    Attributes:
+        names: its own id, which is not signed, and what its body is known by: one of them shows a repeat.
+        within: seconds after which the same names are those of another one; None for never.
+        of: how the names begin of all that is told of the same thing, such as a product's stock.
+        reports: what it tells; nothing where it is of another outlet.
+    """
+
+    names: tuple[str, ...]
+    within: float | None
+    of: str | None
     reports: list[Report]
 
 
@@ -37,31 +64,41 @@ def signed(body: bytes, signature: str, secret: str) -> bool:
     return hmac.compare_digest(expected.encode(), signature.strip().lower().encode())
 
 
-def read(body: bytes, notification_id: str | None, outlet_id: str) -> Notification | None:
+def read(body: bytes, notification_id: str | None, ours: Ours, charset: str | None = None) -> Notification | None:
     """What a webhook tells; None where it is no JSON object. ROS gives up news that are refused, so no oddity is a reason."""
     try:
-        value = tolerant(body)
+        value = tolerant(body, charset)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
-    name = notification_id or hashlib.sha256(body).hexdigest()
-    return Notification(f"ros:{name}", _reports(value, outlet_id))
+    reports, subject = _reports(value, ours)
+    of = None if subject is None else f"ros:{subject}:"
+    content = f"{of or 'ros:body:'}{hashlib.sha256(body).hexdigest()}"
+    named = (notification_id or "").strip()
+    never_set = not named.strip("{}()0-")
+    names = (content,) if never_set else (content, f"ros:{named}")
+    lasting = subject is None and all(report.kind == "order.updated" for report in reports)
+    return Notification(names, None if lasting else SAME_WITHIN, of, reports)
 
 
-def _reports(value: JsonObject, outlet_id: str) -> list[Report]:
+def _reports(value: JsonObject, ours: Ours) -> tuple[list[Report], str | None]:
+    """What is told, and the name of the thing of which only the latest state counts."""
+    for inner in _objects(value, DEPTH):
+        if not ours.are(Reader(inner)):
+            return [], None
     for inner in _objects(value, DEPTH):
         reader = Reader(inner)
         orders = reader.objects("ProcessedOrders")
         if orders is not None:
-            return [_processed(order, value, outlet_id) for order in orders]
+            return [_processed(order, value) for order in orders if ours.are(order)], None
         if reader.objects("StockLevels") is not None:
-            return [_live_stock(reader, value)]
+            return [_live_stock(reader, value)], "live-stock"
         if reader.text("RemoteOrderID") and reader.text("ProviderOrderID"):
-            return [_prepared(reader, value)]
+            return [_prepared(reader, value)], None
         if reader.text("ProductID") and reader.get("StockLevel") is not None:
-            return [_stock(reader, value)]
-    return [Report("vendor.event", {"type": Reader(value).get("type")}, value)]
+            return [_stock(reader, value)], f"stock:{reader.text('ProductID')}"
+    return [Report("vendor.event", {"type": Reader(value).get("type")}, value)], None
 
 
 def _objects(value: JsonValue, depth: int) -> Iterator[JsonObject]:
@@ -77,15 +114,12 @@ def _objects(value: JsonValue, depth: int) -> Iterator[JsonObject]:
             yield from _objects(entry, depth - 1)
 
 
-def _processed(order: Reader, vendor: JsonObject, outlet_id: str) -> Report:
-    """ArchivedRemoteOrder: an outlet confirmed or rejected it. Settles an add whose answer was lost.
-
-    Notifications come by organisation: an order of another of its outlets may have the reference of one of ours.
-    """
+def _processed(order: Reader, vendor: JsonObject) -> Report:
+    """ArchivedRemoteOrder: an outlet confirmed or rejected it. Settles an add whose answer was lost."""
     confirmed = order.flag("isConfirmed")
     reference = order.text("providerOrderID")
     data: JsonObject = {
-        "order_id": order.text("remoteOrderID"),
+        "order_id": order.guid("remoteOrderID"),
         "reference": reference,
         "status": "accepted" if confirmed else "rejected",
         "reason": order.text("rejectionReason"),
@@ -93,8 +127,6 @@ def _processed(order: Reader, vendor: JsonObject, outlet_id: str) -> Report:
     }
     if confirmed is None or reference is None:
         return Report("vendor.event", {"type": "processed"}, vendor)
-    if (order.text("outletID") or outlet_id).lower() not in {outlet_id.lower(), NO_GUID}:
-        return Report("order.updated", data, order.raw)
     settlement = Settlement("provider_order_id", reference, lambda _: _settled(order), "remote_order_id")
     return Report("order.updated", data, order.raw, settlement)
 
@@ -113,7 +145,7 @@ def _missing(order: Reader) -> list[JsonValue]:
 
 def _settled(order: Reader) -> Outcome:
     """An add was carried out, since the outlet has processed it; whether it was taken or not is the order's status."""
-    remote_id, reference = order.text("remoteOrderID"), order.text("providerOrderID")
+    remote_id, reference = order.guid("remoteOrderID"), order.text("providerOrderID")
     ids = known_as(remote_id)
     if not order.flag("isConfirmed"):
         said = order.text("rejectionReason")
@@ -150,10 +182,10 @@ def order_told(remote_id: str | None, reference: str | None, status: str, total:
 
 def _prepared(body: Reader, vendor: JsonObject) -> Report:
     data: JsonObject = {
-        "order_id": body.text("RemoteOrderID"),
+        "order_id": body.guid("RemoteOrderID"),
         "reference": body.text("ProviderOrderID"),
         "status": "ready",
-        "collection_point": body.text("CollectionPointID"),
+        "collection_point": body.guid("CollectionPointID"),
         "collection_location": body.text("ConsumerCollectionLocation"),
     }
     return Report("order.updated", data, vendor)

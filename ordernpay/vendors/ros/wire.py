@@ -11,7 +11,10 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | `remoteOrderType`, `providerPickupCode`, `providerDisplayName`, comments        | `field_names`              |
 | numbers of RemoteOrderType: none assumed; without `order_type` it is left out   | `order_type`               |
 | a product has `quantity`                                                        | –                          |
-| AddResponse has `remoteOrderID`, CancelResponse `remoteOrderCancellationID`     | –                          |
+| AddResponse has `remoteOrderID`, CancelResponse `remoteOrderCancellationID`     | `field_names`              |
+| errors are JSON objects: a page of HTML, a text or nothing is not ROS' word     | –                          |
+| after its own 503 and 500 ROS has done nothing, since its page says to retry    | –                          |
+| MenuResponse has its menus below a name with `menu` in it                       | –                          |
 | a webhook's kind is told by what is in it, not by the number or name in `type`  | –                          |
 | RemoteOrderStockLevel by number: told as it came                                | –                          |
 | an attribute's quantity is told in full, the parent's included (stated)         | –                          |
@@ -27,6 +30,7 @@ from ordernpay.commands import CancelOrder
 from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import Adjustment, Line, Order, Payment
+from ordernpay.vendors.reading import Reader, guid
 from ordernpay.vendors.ros.settings import FieldNames, Options, RosConfig
 from ordernpay.vendors.tables import Field, Manner
 from ordernpay.vendors.tables import write as write_table
@@ -34,8 +38,12 @@ from ordernpay.vendors.tables import write as write_table
 MANNER: Final = Manner("ros", 18)
 ZERO: Final = Decimal("0.00")
 
+UNDONE: Final = frozenset({500, 503})
+"""Of ROS' own errors those after which its page says to retry; 502, 504 and 52x are a gateway's."""
+
 ADD: Final = "remoteorders/add"
 CANCEL: Final = "remoteorders/cancel"
+MENU: Final = "remoteorders/menu/"
 SCOPE: Final = "ros offline_access"
 
 ORDER: Final = (  # RemoteOrder; known names only, arrays and assumed names are added by `add_body`
@@ -148,6 +156,22 @@ def add_body(order: Order, config: RosConfig, options: Options, faults: list[Fau
     }
     body |= {name: value for name, value in more.items() if value is not None}
     return body | (options.extra or {})
+
+
+def shows(work_path: str, answer: JsonValue, names: FieldNames) -> bool:
+    """Whether an answer of 2xx holds what ROS answers to this request."""
+    if work_path == ADD:
+        return identity(answer, names.order_id) is not None
+    if work_path == CANCEL:
+        return identity(answer, names.cancellation_id) is not None
+    if work_path.startswith(MENU):
+        return isinstance(answer, dict) and any("menu" in name.lower() and answer[name] for name in answer)
+    return answer not in (None, {}, [])
+
+
+def identity(answer: JsonValue, name: str) -> str | None:
+    """The id that ROS gave to what it made, by its name or as a bare GUID; None where there is none, or one never set."""
+    return Reader(answer).guid(name) if isinstance(answer, dict) else guid(answer)
 
 
 def line_total(line: Line) -> Decimal:

@@ -1,27 +1,17 @@
 """From Tevalis' one answer, CalculateOnlineOrderV2ResponseDto, to the contract's words. Pure."""
 
-import contextlib
 from decimal import Decimal
-from typing import Final
 
-from ordernpay.clock import utc
 from ordernpay.conversion import unstructure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import OrderOut, OrderStatus
-from ordernpay.outcomes import Failure, Outcome, ended
-from ordernpay.rules import Moment, Wrong
-from ordernpay.vendors.http import Answered
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.tries import MESSAGE_SHOWN
 
-LONGEST_UID: Final = 128
-"""Characters that a kiosk can give back as `order_id` or `quote_id`."""
-
 
 def uid(dto: Reader) -> str | None:
-    """The UID that an answer gives its order; a GUID that .NET has never set is all zeros, and nobody's."""
-    told = dto.text("UID")
-    return told if told and len(told) <= LONGEST_UID and told.strip("0-") else None
+    """The UID that an answer gives its order."""
+    return dto.guid("UID")
 
 
 def said(dto: Reader) -> str | None:
@@ -30,14 +20,17 @@ def said(dto: Reader) -> str | None:
     return words[:MESSAGE_SHOWN] if words else None
 
 
-def declined(answer: Answered) -> Outcome | None:
-    """How an answer ends a command that says `IsSuccess: false`, whatever its status; None where it does not."""
-    raw = answer.json()
-    dto = Reader(raw) if isinstance(raw, dict) else None
-    if dto is None or dto.flag("IsSuccess") is not False:
-        return None
-    words = said(dto)
-    return ended(Failure("rejected", f"tevalis said no: {words or 'and not why'}", vendor_message=words), raw)
+def is_bill(raw: JsonValue) -> bool:
+    """Whether an answer is the CalculateOnlineOrderV2ResponseDto of an order: its UID is told, or what it comes to."""
+    dto = Reader(raw if isinstance(raw, dict) else {})
+    return uid(dto) is not None or dto.money("TotalGross") is not None
+
+
+def is_catalogue(raw: JsonValue) -> bool:
+    """Whether an answer can be a catalogue, whose fields are not published: a list of objects, or an object with lists."""
+    if isinstance(raw, list):
+        return any(isinstance(entry, dict) for entry in raw)
+    return isinstance(raw, dict) and any(isinstance(entry, list | dict) for entry in raw.values())
 
 
 def order(
@@ -62,19 +55,10 @@ def order(
             *(_adjustment(entry, "DiscountID") for entry in dto.objects("ConfigurableDiscounts") or []),
         ],
         covers=dto.whole("Covers"),
-        estimated_at=_moment(dto.text("EstimatedTimeUTC")),
+        estimated_at=dto.moment("EstimatedTimeUTC", in_utc=True),
     )
     written = unstructure(told)
     return written if isinstance(written, dict) else {}
-
-
-def _moment(told: str | None) -> str | None:
-    """A time in UTC, which is what one without an offset means by its name; null where it is no time of a day."""
-    for text in () if told is None else (told, f"{told}Z"):
-        with contextlib.suppress(Wrong):
-            moment = Moment().read(text)
-            return moment if moment.endswith(("Z", "+00:00")) else utc(moment)
-    return None
 
 
 def _line(item: Reader) -> JsonObject:

@@ -10,6 +10,7 @@ from ordernpay.commands import CancelOrder, Command, CreateOrder, GetMenu, Quote
 from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonObject, dumps
 from ordernpay.orders import Order, Payment
+from ordernpay.vendors.paths import climbs
 from ordernpay.vendors.tevalis import wire
 from ordernpay.vendors.tevalis.settings import Options, TevalisConfig
 
@@ -199,7 +200,7 @@ def _native(params: VendorRequest, faults: list[Fault]) -> Plan:
     method, path, body = request.pop("method", "POST"), request.pop("path", None), request.pop("body", None)
     if method not in ("GET", "POST"):
         faults.append(Fault("request.method", "expected GET or POST"))
-    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path:
+    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path or climbs(path):
         faults.append(Fault("request.path", "expected a path such as v2/OnlineOrders/CancelOnlineOrder"))
     faults += [Fault(f"request.{name[:60]}", "unknown; known are method, path, body") for name in request]
     text = None if body is None else dumps(body)

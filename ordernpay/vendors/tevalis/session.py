@@ -35,13 +35,9 @@ from ordernpay.vendors.rest import Probing, RestLine, Unmarked, ended_late
 from ordernpay.vendors.tevalis import answers, requests, wire
 from ordernpay.vendors.tevalis.requests import Plan
 from ordernpay.vendors.tevalis.settings import Options, TevalisConfig
-from ordernpay.vendors.tries import Rules
+from ordernpay.vendors.tries import Rules, anything
 
 COMMANDS: Final = ("order.quote", "order.create", "order.update", "order.cancel", "menu.get", "vendor.request")
-MAY_HAVE_ACTED: Final = frozenset(range(500, 600)) - {501, 503}
-"""To a submission: errors at the other end that may have come up after the till had the order."""
-NO_ANSWER_BEHIND: Final = frozenset({502, 504, *range(520, 525)})
-"""To what may be repeated: statuses of something on the way that had no answer itself."""
 PROBE_SECONDS: Final = 30.0
 
 
@@ -94,7 +90,7 @@ class TevalisSession:
 
     async def _request(self, command: Command, plan: Plan, attempt: Attempt, *, may_wait: bool) -> Outcome:
         method, path, body = plan.request or ("GET", "", None)
-        rules = self._rules(repeatable=plan.repeatable, changes=command.type.changes)
+        rules = self._rules(_shown_to(command), repeatable=plan.repeatable, changes=command.type.changes)
         late = self._late(command, lambda answer: _told(command, answer)) if command.type.changes else None
         answer = await self._line.perform(self._call(method, path, body), attempt, rules, may_wait=may_wait, late=late)
         return answer if isinstance(answer, Outcome) else _told(command, answer)
@@ -102,7 +98,8 @@ class TevalisSession:
     async def _calculate(self, plan: Plan, attempt: Attempt, *, may_wait: bool) -> tuple[Answered, Reader] | Outcome:
         call = self._call("POST", requests.calculate_route(self._config), dumps(plan.calculate))
         reading = without_effect(attempt)
-        answer = await self._line.perform(call, reading, self._rules(repeatable=True, changes=False), may_wait=may_wait)
+        rules = self._rules(anything, repeatable=True, changes=False)
+        answer = await self._line.perform(call, reading, rules, may_wait=may_wait)
         if isinstance(answer, Outcome):
             return answer
         raw = answer.json()
@@ -113,9 +110,9 @@ class TevalisSession:
         if isinstance(calculated, Outcome):
             return calculated
         answer, dto = calculated
-        uid = answers.uid(dto)
-        if uid is None and dto.money("TotalGross") is None:
+        if not _is_bill(answer):
             return _no_calculation(dto, answer)
+        uid = answers.uid(dto)
         told = answers.order(dto, uid=uid, reference=plan.reference, status=None, owing=None)
         return succeeded({"order": told, "quote_id": uid, "adjusted": None, "valid_until": None}, answer.json())
 
@@ -169,7 +166,7 @@ class TevalisSession:
         answer = await self._line.perform(
             call,
             attempt,
-            self._rules(repeatable=False, changes=True),
+            self._rules(self._is_submitted, repeatable=False, changes=True),
             may_wait=may_wait,
             late=self._late(command, told),
         )
@@ -194,20 +191,24 @@ class TevalisSession:
 
         return build
 
-    def _rules(self, *, repeatable: bool, changes: bool) -> Rules:
-        """A submission that was answered with an error is tried again only where it certainly did nothing: 503."""
+    def _rules(self, shows: Callable[[Answered], bool], *, repeatable: bool, changes: bool) -> Rules:
+        """No page says that an error means that nothing was done; a setting can, for a 503."""
         return Rules(
             repeatable=repeatable,
             changes=changes,
             unavailable_seconds=self._config.unavailable_seconds,
             error_delays=self._config.error_delays if repeatable else (),
-            ambiguous=NO_ANSWER_BEHIND if repeatable else MAY_HAVE_ACTED,
-            declined=answers.declined,
+            undone=frozenset({503} if self._config.submit_again_after_503 else ()),
+            shows=shows,
         )
+
+    def _is_submitted(self, answer: Answered) -> bool:
+        nothing = not answer.body.strip() or answer.json() is None
+        return _is_bill(answer) or (nothing and self._config.submit_answers_nothing)
 
     def _late(self, command: Command, told: Callable[[Answered], Outcome]) -> Callable[[Answered], None]:
         def late(answer: Answered) -> None:
-            news = Settlement("key", command.key, lambda _: answers.declined(answer) or ended_late(answer, told))
+            news = Settlement("key", command.key, lambda _: ended_late(answer, told))
             self._line.reporter.report(Report(settlement=news))
 
         return late
@@ -243,6 +244,21 @@ class TevalisSession:
 
     def doors(self) -> tuple[Door | WebsocketDoor, ...]:
         return ()
+
+
+def _is_bill(answer: Answered) -> bool:
+    return answers.is_bill(answer.json())
+
+
+def _shown_to(command: Command) -> Callable[[Answered], bool]:
+    """What an answer to a command that is one request must hold."""
+    match command.params:
+        case CancelOrder():
+            return _is_bill
+        case GetMenu():
+            return lambda answer: answers.is_catalogue(answer.json())
+        case _:
+            return lambda answer: answer.json() not in (None, {}, [])
 
 
 def without_effect(attempt: Attempt) -> Unmarked:

@@ -65,6 +65,9 @@ class TevalisConfig(SessionConfig):
         note_field: name of the text field of an item's note; without it, a line's `note` is refused.
         error_delays: pauses between tries of what may be repeated, in seconds.
         unavailable_seconds: pause after a 503.
+        submit_again_after_503: whether a 503 in Tevalis' own JSON means that a submission was not taken, so that it is
+            submitted again; ask Tevalis. Without it such a submission is `unknown`.
+        submit_answers_nothing: whether Tevalis answers a submission that it takes with an empty body; ask Tevalis.
         probe_seconds: how often it is looked whether Tevalis is there.
     """
 
@@ -89,6 +92,8 @@ class TevalisConfig(SessionConfig):
     note_field: Name | None = None
     error_delays: tuple[Interval, ...] = (0.5, 1.0, 2.0)
     unavailable_seconds: Interval = 5.0
+    submit_again_after_503: bool = False
+    submit_answers_nothing: bool = False
     probe_seconds: Interval = 600.0
 
     def merged(self, options: Options) -> Options:

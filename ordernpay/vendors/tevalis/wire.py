@@ -11,8 +11,8 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | headers CompanyId, GUID, GUID2 (on POST), DevID (from a third party's client)     | –                 |
 | the object in `ItemNotes` has one text field; its name is not published           | `note_field`      |
 | the submitted order's UID is that of the submit's answer, else the calculated one | –                 |
-| a submit answered with a 5xx may have acted, but for 501 and 503                  | –                 |
-| a cancel answered with 502, 504 or 520 to 524 may have acted, with another not    | –                 |
+| a submit that is taken is answered with the order: its UID, or what it comes to   | `submit_answers_nothing` |
+| a submit or cancel answered with a 5xx may have acted                             | `submit_again_after_503` |
 | `IsSuccess: false` is a no in every answer (documented for PMSChargeToRoom alone) | –                 |
 | macro items, discounts and promotions: sent in the shape that the kiosk gives     | `options`         |
 """
