@@ -22,6 +22,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import PayloadTooBig
 
 from ordernpay.config import Inbound
 from ordernpay.counts import Counts
@@ -34,6 +35,9 @@ PEERS_REMEMBERED: Final = 4_096
 MOST_CONNECTIONS: Final = 512
 REQUEST_SECONDS: Final = 30.0
 """Within twice as long a request has to be whole, and within once as long to have begun."""
+
+BEGINNING: Final = 4_096
+"""Bytes of a message on which we hang up that are looked at."""
 
 _BY_STATUS: Final = {
     200: "accepted",
@@ -105,6 +109,11 @@ class InboundLink:
         if message["type"] == "websocket.disconnect":
             code = message.get("code")
             told = isinstance(code, int) and code not in {1005, 1006}
+            unread = message.get("unread")
+            if isinstance(unread, bytes):
+                raise LinkClosed(
+                    "closed by us: a message larger than we take, or not as the protocol has it", unread=unread
+                )
             raise LinkClosed(
                 f"closed by the POS with code {code}" if told else "connection lost", code if told else None
             )
@@ -123,8 +132,27 @@ class _WebsocketProtocol(WebSocketsSansIOProtocol):
     """Tells our own close codes from the peer's: its 1009 says that it did not act, ours that we cannot read what it did."""
 
     def handle_parser_exception(self) -> None:
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        disconnect: Any = {"type": "websocket.disconnect", "code": 1006, "unread": self._unread()}  # more than ASGI has
+        self.queue.put_nowait(disconnect)
         super().handle_parser_exception()
+
+    def _unread(self) -> bytes:
+        """The beginning of the message that we cannot take, as far as it has come: it says what it answers."""
+        parts = [bytes(self.frames[0][:BEGINNING])] if self.frames else []
+        if isinstance(self.conn.parser_exc, PayloadTooBig):  # of the frame itself, nothing but its header has been read
+            masked = bytes(self.conn.reader.buffer[: BEGINNING + 4])
+            parts.append(bytes(byte ^ masked[place % 4] for place, byte in enumerate(masked[4:])))
+        return b"".join(parts)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on; one with a broken letter as bytes, since it is worth more than its connection's end."""
+        if self.curr_msg_data_type == "text":
+            data = b"".join(self.frames)
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                self.curr_msg_data_type, self.frames = "bytes", [data]
+        super().send_receive_event_to_app()
 
 
 class _HttpProtocol(H11Protocol):

@@ -230,6 +230,8 @@ def settle_by_news(
         return None
     row = _must(connection, found["command_id"])
     outcome = news.outcome(row.command())
+    if outcome.state == "unknown":
+        return None  # that is known already
     is_of_the_last_try = row.state == "unknown" or (row.state == "sent" and row.attempts == 1)
     if not is_of_the_last_try and outcome.state != "succeeded":
         return None  # a late no to an earlier try says nothing of the one under way, nor of the next

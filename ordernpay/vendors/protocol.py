@@ -100,6 +100,7 @@ class Report:
     Attributes:
         known: name and value of an identity at the vendor; the event is of interest only where a command of this session
             has it.
+        size: bytes of the message that it holds on to.
     """
 
     kind: str | None = None
@@ -107,6 +108,7 @@ class Report:
     vendor: JsonValue = None
     settlement: Settlement | None = None
     known: tuple[str, str] | None = None
+    size: int = 0
 
 
 @frozen
@@ -315,12 +317,19 @@ class Link(Protocol):
 
 
 class LinkClosed(Exception):
-    """The connection is gone. `code` is the peer's close code, if it sent one."""
+    """The connection is gone.
 
-    def __init__(self, reason: str, code: int | None = None) -> None:
+    Attributes:
+        reason: why, for people.
+        code: the peer's close code, if it sent one.
+        unread: where it was us who hung up on a message that we cannot take: the beginning of it, as far as it is known.
+    """
+
+    def __init__(self, reason: str, code: int | None = None, unread: bytes | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
+        self.unread = unread
 
 
 @frozen

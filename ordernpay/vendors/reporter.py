@@ -10,6 +10,7 @@ import structlog
 from ordernpay.vendors.protocol import Publish, Report
 
 KEPT: Final = 10_000
+KEPT_BYTES: Final = 16 * 1024 * 1024
 PAUSE: Final = 1.0
 """Seconds between tries while the journal cannot be written."""
 
@@ -45,12 +46,16 @@ class Reporter:
         self._session = session
         self._publish = publish
         self._told = told
-        self._reports: deque[Report] = deque(maxlen=KEPT)
+        self._reports: deque[Report] = deque()
+        self._bytes = 0
         self._news = Signal()
 
     def report(self, report: Report) -> None:
         """Take a report; the oldest one is given up where too many wait."""
         self._reports.append(report)
+        self._bytes += report.size
+        while len(self._reports) > KEPT or (self._bytes > KEPT_BYTES and len(self._reports) > 1):
+            self._bytes -= self._reports.popleft().size
         self._news.set()
 
     async def run(self) -> None:
@@ -68,5 +73,5 @@ class Reporter:
             await anyio.sleep(PAUSE)
             return
         if self._reports and self._reports[0] is report:
-            self._reports.popleft()
+            self._bytes -= self._reports.popleft().size
         self._told(report, published.settled > 0)

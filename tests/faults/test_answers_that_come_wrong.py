@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from attrs import frozen
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from ordernpay.daemon import Daemon
 from ordernpay.simulator import order_n_pay as simulator
-from ordernpay.simulator.order_n_pay import Fault
-from ordernpay.simulator.shop import CREATE_ORDER, Shop
+from ordernpay.simulator.order_n_pay import AUTH_PATH, Fault
+from ordernpay.simulator.shop import CREATE_ORDER, GET_OPEN_ORDERS, Shop
 from tests.support import kiosk
 from tests.support.daemons import daemon_inside, session, tables
 from tests.support.venues import free_port, inbound, listening
@@ -77,16 +79,16 @@ async def test_an_answer_that_nobody_asked_for_is_counted_and_changes_nothing(fa
 
 
 @pytest.mark.parametrize("fault", [Fault.PAYLOAD_NULL, Fault.PAYLOAD_NULLS])
-async def test_success_without_an_order_is_success_and_its_fields_are_null(fault: Fault, artifacts: Path) -> None:
+async def test_success_without_an_order_is_not_told_as_one(fault: Fault, artifacts: Path) -> None:
     async with venue(artifacts) as bar:
         bar.pos.faults.plan(fault, count=2)
-        answer = await kiosk.ask(bar.path, "order.create", kiosk.create("nulls"))
-        assert answer["result"]["state"] == "succeeded"
-        assert answer["result"]["result"]["order"] | {"reference": None} == dict.fromkeys(
-            answer["result"]["result"]["order"]
-        )
+        error = (await kiosk.ask(bar.path, "order.create", kiosk.create("nulls")))["error"]
+        assert (error["data"]["state"], error["data"]["vendor_code"]) == ("unknown", 0)
         listed = await kiosk.ask(bar.path, "order.list")
-        assert listed["result"]["result"] == {"orders": []}
+        assert listed["error"]["data"]["kind"] == "vendor_unavailable"  # not: no orders are open
+        again = await kiosk.ask(bar.path, "order.create", kiosk.create("nulls"))
+        assert again["result"]["state"] == "succeeded"
+        assert len(bar.shop.acts) == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.SILENT, Fault.DEAF])
@@ -231,8 +233,105 @@ async def test_an_answer_too_big_for_us_is_never_told_as_failed_where_the_pos_di
         assert (error["code"], error["data"]["state"]) == (1006, "unknown")
 
 
-def _padded(decision: Any) -> Any:
-    decision.response["Receipt"] = "x" * 4096
+@contextlib.asynccontextmanager
+async def till_with_a_huge_list(folder: Path, *, dials: bool, size: int) -> AsyncIterator[tuple[str, Shop]]:
+    """A POS whose list of open orders is larger than we take, in either role."""
+    shop = Shop()
+    answer = shop.answer
+
+    def verbose(frame: str) -> Any:
+        listed = json.loads(frame)["MessageType"] == GET_OPEN_ORDERS
+        return _padded(answer(frame), size) if listed else answer(frame)
+
+    shop.answer = verbose  # type: ignore[method-assign]
+    if dials:
+        port = free_port()
+        config = tables(folder, {"bar": listening()}, inbound=inbound(port, max_message_bytes=8192))
+        async with daemon_inside(config), simulator.dial(shop, f"http://127.0.0.1:{port}", kiosk.CREDENTIALS):
+            await kiosk.up(config["rpc"]["socket"])
+            yield config["rpc"]["socket"], shop
+    else:
+        async with simulator.serve(shop) as pos:
+            config = tables(folder, {"bar": session(url=pos.url, max_message_bytes=8192)})
+            async with daemon_inside(config):
+                await kiosk.up(config["rpc"]["socket"])
+                yield config["rpc"]["socket"], shop
+
+
+@pytest.mark.parametrize("size", [8192, 200_000, 1_000_000])
+@pytest.mark.parametrize("dials", [False, True], ids=["we dial", "the POS dials"])
+async def test_a_read_whose_answer_is_too_big_ends_at_once_and_nobody_else_waits(
+    dials: bool, size: int, artifacts: Path
+) -> None:
+    async with till_with_a_huge_list(artifacts, dials=dials, size=size) as (path, shop):
+        async with asyncio.TaskGroup() as tasks:
+            listed = tasks.create_task(kiosk.ask(path, "order.list", {"timeout": 60}))
+            orders = [
+                tasks.create_task(kiosk.ask(path, "order.create", kiosk.create(f"key-{number}")))
+                for number in range(20)
+            ]
+        error = listed.result()["error"]
+        assert (error["code"], "larger than we take" in error["message"]) == (1008, True)
+        assert {order.result()["result"]["state"] for order in orders} == {"succeeded"}
+        asked = [json.loads(frame)["MessageType"] for frame in shop.requests]
+        assert (asked.count(GET_OPEN_ORDERS), len(shop.acts)) == (1, 20)
+        told = (await kiosk.ask(path, "session.get", {"session": "bar"}))["result"]["session"]
+        assert told["counters"]["connections"] == 2
+
+
+async def test_a_repeat_that_the_pos_has_already_is_unknown_with_its_code(artifacts: Path) -> None:
+    shop = Shop()
+
+    async def strict(connection: ServerConnection, frames: list[str]) -> None:
+        async for frame in connection:
+            assert isinstance(frame, str)
+            frames.append(frame)
+            told = json.loads(shop.answer(frame).text)
+            if shop.repeats:
+                told |= {"ResultCode": 7, "ErrorMessage": "Duplicate request.", "Payload": None}
+                await connection.send(json.dumps(told))
+            else:
+                connection.transport.abort()
+
+    async with scripted(artifacts, strict) as (path, _):
+        for _ in range(2):  # the same key asks again, and nothing is known yet
+            error = (await kiosk.ask(path, "order.create", kiosk.create("once")))["error"]
+            assert (error["code"], error["data"]["state"], error["data"]["vendor_code"]) == (1006, "unknown", 7)
+            assert error["data"]["vendor_message"] == "Duplicate request."
+        assert len(shop.acts) == 1
+        assert (await kiosk.row_of(path, "once"))["state"] == "unknown"
+
+
+@pytest.mark.parametrize("dials", [False, True], ids=["we dial", "the POS dials"])
+async def test_a_broken_letter_costs_no_answer_and_no_connection(dials: bool, artifacts: Path) -> None:
+    port, shop = free_port(), Shop()
+
+    async def speak(connection: Any) -> None:
+        async for frame in connection:
+            told = json.loads(shop.answer(frame).text) | {"Receipt": "Caf@"}
+            await connection.send(json.dumps(told).encode().replace(b"@", b"\xc3"), text=True)
+
+    if not dials:
+        async with scripted(artifacts, lambda connection, _: speak(connection)) as (path, _):
+            answer = await kiosk.ask(path, "order.create", kiosk.create("odd"))
+            assert answer["result"]["vendor"]["Receipt"] == "Caf\ufffd"
+        return
+    config = tables(artifacts, {"bar": listening()}, inbound=inbound(port))
+    path = config["rpc"]["socket"]
+    async with daemon_inside(config) as daemon, asyncio.TaskGroup() as tasks:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            token = (await http.post(f"http://127.0.0.1:{port}{AUTH_PATH}", json=kiosk.CREDENTIALS.as_request())).json()
+        async with connect(f"ws://127.0.0.1:{port}/?token={token['AccessToken']}", proxy=None) as pos:
+            speaking = tasks.create_task(speak(pos))
+            await kiosk.up(path)
+            answer = await kiosk.ask(path, "order.create", kiosk.create("odd"))
+            assert answer["result"]["vendor"]["Receipt"] == "Caf\ufffd"
+            assert daemon.gateway.sessions["bar"].status().counters["connections"] == 1
+            speaking.cancel()
+
+
+def _padded(decision: Any, size: int = 4096) -> Any:
+    decision.response["Receipt"] = "x" * size
     return decision
 
 
@@ -296,7 +395,9 @@ FILLINGS: list[Any] = [
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
 @pytest.mark.parametrize("filling", FILLINGS, ids=range(len(FILLINGS)))
-async def test_success_with_any_payload_is_kept_and_told(filling: Any, late: bool, artifacts: Path) -> None:
+async def test_success_with_any_payload_ends_its_command_alone(filling: Any, late: bool, artifacts: Path) -> None:
+    shows_an_order = isinstance(filling, dict) and (filling.get("Order") or {}).get("SalesTransactionID") == 7
+
     async def odd(connection: ServerConnection, frames: list[str]) -> None:
         async for frame in connection:
             assert isinstance(frame, str)
@@ -310,15 +411,16 @@ async def test_success_with_any_payload_is_kept_and_told(filling: Any, late: boo
     async with scripted(artifacts, odd) as (path, _):
         timeout = 0.5 if late else 5
         answer = await kiosk.ask(path, "order.create", kiosk.create("odd", timeout=timeout))
-        assert ("error" in answer) == late
+        assert ("result" in answer) == (shows_an_order and not late)
+        wanted = "succeeded" if shows_an_order else "unknown"
 
         async with asyncio.timeout(10):
-            while (await kiosk.row_of(path, "odd"))["state"] != "succeeded":
+            while (await kiosk.row_of(path, "odd"))["state"] != wanted:
                 await asyncio.sleep(0.01)
-        assert "result" in await kiosk.ask(path, "order.create", kiosk.create("odd"))
-        assert "result" in await kiosk.ask(path, "order.list")
+        listed = await kiosk.ask(path, "order.list")
+        assert listed["error"]["data"]["kind"] == "vendor_unavailable"
         events = (await kiosk.ask(path, "event.list", {"kinds": ["command.settled"]}))["result"]["events"]
-        assert events[-1]["data"]["state"] == "succeeded"
+        assert events[-1]["data"]["state"] == wanted
 
 
 def _dump(value: Any) -> str:

@@ -141,21 +141,24 @@ def test_the_vendors_own_answer_goes_with_it_untouched() -> None:
 
 
 def test_a_note_is_the_configured_field() -> None:
-    ended = outcome("order.get", 0, {"Order": {"Notes": [{"A": "two", "B": "texts"}]}}, note_field="b")
+    ended = outcome(
+        "order.get", 0, {"Order": {"SalesTransactionID": "a", "Notes": [{"A": "two", "B": "texts"}]}}, note_field="b"
+    )
     assert ended.result is not None
     assert ended.result["order"]["notes"] == ["texts"]  # type: ignore[index,call-overload]
 
 
 @pytest.mark.parametrize(("closed", "status"), [(True, "closed"), (False, "open"), (None, None), ("yes", None)])
 def test_the_status_is_what_the_till_says_of_it(closed: Any, status: str | None) -> None:
-    ended = outcome("order.get", 0, {"Order": {"IsClosed": closed}})
+    ended = outcome("order.get", 0, {"Order": {"SalesTransactionID": "a", "IsClosed": closed}})
     assert ended.result is not None
     assert ended.result["order"]["status"] == status  # type: ignore[index,call-overload]
 
 
 def test_the_reference_is_the_one_that_was_sent_since_the_till_does_not_tell_it() -> None:
+    order = {"SalesTransactionID": "a", "Amount": 1}
     told = {
-        method: outcome(method, 0, {"Order": {}}).result["order"]["reference"]  # type: ignore[index,call-overload]
+        method: outcome(method, 0, {"Order": order}).result["order"]["reference"]  # type: ignore[index,call-overload]
         for method in ("order.create", "order.quote", "order.update", "order.get")
     }
     assert told == {"order.create": "r-1", "order.quote": "r-1", "order.update": "r-2", "order.get": None}
@@ -185,15 +188,62 @@ def test_the_smaller_answers() -> None:
     assert native.result == {"response": native.vendor}
 
 
-@pytest.mark.parametrize("method", COMMANDS)
-@pytest.mark.parametrize(
-    "payload", [None, {}, {"Order": None, "Orders": None, "UserID": None, "OrderSummary": None}, []]
-)
-def test_a_success_without_content_is_a_success_whose_fields_are_null(method: str, payload: Any) -> None:
+ZEROS = "00000000-0000-0000-0000-000000000000"
+NOTHING: list[Any] = [
+    None,
+    {},
+    {"Order": None, "Orders": None, "UserID": None, "OrderSummary": None},
+    [],
+    "OK",
+    {"Order": [], "Orders": {}, "UserID": ["u"], "OrderSummary": "paid"},
+    {"Order": {"Products": []}, "UserID": ZEROS, "OrderSummary": {"SalesTransactionID": "{" + ZEROS + "}"}},
+    {"Order": {"SalesTransactionID": ZEROS}, "UserID": "", "SalesTransactionPaymentID": ZEROS},
+]
+
+
+@pytest.mark.parametrize("payload", NOTHING, ids=range(len(NOTHING)))
+@pytest.mark.parametrize("method", [method for method in COMMANDS if method != "vendor.request"])
+def test_a_success_that_shows_nothing_of_what_was_asked_for_is_none(method: str, payload: Any) -> None:
     ended = outcome(method, 0, payload)
-    assert ended.state == "succeeded"
+    told = ended.failure
+    assert told is not None
+    changes = COMMANDS[method].type.changes
+    assert (ended.state, told.kind) == (("unknown", "outcome_unknown") if changes else ("failed", "vendor_unavailable"))
+    assert (told.vendor_code, "without Payload." in told.message) == (0, True)
+    assert ended.vendor is not None
     assert ended.vendor_ids == {}
-    dumps(ended.result)
+
+
+def test_an_id_that_was_never_set_is_none() -> None:
+    order = DETAILED | {"Adjustments": [{"Name": "Happy", "Amount": -1, "AdjustmentID": ZEROS}]}
+    result = outcome("order.create", 0, {"Order": order}).result
+    assert result is not None
+    assert result["order"]["adjustments"][0]["pos_id"] is None  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(7, "unknown"), (1, "unknown"), (-1, "unknown"), (4, "rejected"), (6, "rejected")]
+)
+def test_a_code_without_a_published_meaning_refuses_nothing_of_what_was_sent_twice(code: int, state: str) -> None:
+    ended = answers.outcome(COMMANDS["order.create"], response(code, None, "Had it."), config(), repeated=True)
+    assert ended.state == state
+    assert ended.failure is not None
+    assert (ended.failure.vendor_code, ended.failure.vendor_message) == (code, "Had it.")
+    named = config(result_codes={"7": "conflict"})
+    ended = answers.outcome(COMMANDS["order.create"], response(7), named, repeated=True)
+    assert ended.state == "rejected"
+    ended = answers.outcome(COMMANDS["order.list"], response(7), config(), repeated=True)
+    assert ended.state == "rejected"
+    assert (
+        outcome("order.create", 7, result_codes={"7": "duplicate"}).state == "unknown"
+    )  # after a journal was lost, too
+
+
+@pytest.mark.parametrize(("spelling", "code"), [("Success", 0), ("success", 0), ("InsufficientStock", 6), ("4", 4)])
+def test_a_result_code_may_be_written_by_its_name(spelling: str, code: int) -> None:
+    read = read_response(json.dumps({"RequestID": "a", "ResultCode": spelling}))
+    assert isinstance(read, Response)
+    assert read.result_code == code
 
 
 def test_result_codes_as_the_contract_maps_them() -> None:
@@ -261,7 +311,9 @@ def test_any_payload_gives_an_outcome_that_can_be_written_down(method: str, code
 
 
 def test_money_that_is_finer_than_cents_is_told_as_it_is() -> None:
-    read = read_response('{"RequestID":"a","ResultCode":0,"Payload":{"Order":{"Amount":1.005,"AmountOwing":1.0050}}}')
+    read = read_response(
+        '{"RequestID":"a","ResultCode":0,"Payload":{"Order":{"SalesTransactionID":"a","Amount":1.005,"AmountOwing":1.0050}}}'
+    )
     assert isinstance(read, Response)
     result = answers.outcome(COMMANDS["order.get"], read, config()).result
     assert result is not None

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from ordernpay import __version__
 from ordernpay.conversion import structure
 from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.order_n_pay.dial import (
@@ -225,11 +226,12 @@ async def test_without_a_secret_there_is_no_handshake_and_no_path_is_a_slash() -
         assert one.paths[1] == f"/?token={TOKEN}"
 
 
-async def test_compression_is_not_offered_and_we_do_not_say_what_we_run() -> None:
-    async with till() as one, linked(config(one.port)):
-        lines = " ".join(one.header_lines).lower()
-        assert "permessage-deflate" not in lines
-        assert "user-agent" not in lines
+async def test_compression_is_not_offered_and_every_request_says_who_asks() -> None:
+    async with till() as one, linked(config(one.port, **HANDSHAKE)):
+        lines = [line.lower() for line in one.header_lines]
+        assert not any("permessage-deflate" in line for line in lines)
+        assert lines.count(f"user-agent: ordernpay/{__version__}") == 2  # the handshake's, and the websocket's
+        assert sum(line.startswith("user-agent") for line in lines) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -366,7 +368,7 @@ async def test_a_websocket_that_opens_and_then_keeps_silent_is_given_up_whole() 
 @pytest.mark.parametrize("mute", [False, True])
 async def test_a_pos_that_begins_with_all_that_it_owes_us_stands_and_nothing_is_lost(mute: bool) -> None:  # noqa: FBT001
     async with till(owing=500, mute=mute) as one, linked(config(one.port, connect_timeout=1.0)) as link:
-        assert [await link.receive() for _ in range(500)] == [str(number) for number in range(500)]
+        assert [await link.receive() for _ in range(500)] == [str(number).encode() for number in range(500)]
 
 
 async def test_no_complaint_carries_the_secret_or_the_token() -> None:

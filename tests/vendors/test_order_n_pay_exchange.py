@@ -7,6 +7,10 @@ import pytest
 
 from ordernpay.vendors.order_n_pay.exchange import (
     MESSAGE_TOO_BIG,
+    MOST_SILENT,
+    PATIENCE,
+    PROBATION,
+    TURN,
     Answered,
     Event,
     Exchange,
@@ -173,15 +177,192 @@ def test_with_several_out_each_goes_alone_until_the_culprit_is_found(exchange: E
     assert exchange.disconnected(MESSAGE_TOO_BIG) == []
     submit(exchange, "d")
     exchange.connected()
-    assert frames(exchange) == ["a"]
-    assert isinstance(exchange.receive(answer("a")), Answered)
-    assert frames(exchange) == ["big"]
+    assert frames(exchange) == ["d"]  # no suspect: before all of them
+    assert isinstance(exchange.receive(answer("d")), Answered)
+    assert frames(exchange) == ["big"]  # the largest of the suspects
     assert exchange.disconnected(MESSAGE_TOO_BIG) == [TooBig("big")]
     exchange.connected()
-    assert frames(exchange) == ["c"]
-    assert isinstance(exchange.receive(answer("c")), Answered)
-    submit(exchange, "e")
-    assert frames(exchange) == ["d", "e"]  # no suspect is left: side by side again
+    assert frames(exchange) == ["a", "c"]  # there was one culprit, so they are none
+
+
+def test_a_suspect_that_keeps_silent_stops_the_others_for_a_moment_alone(exchange: Exchange) -> None:
+    submit(exchange, "silent-one", "b", deadline=600.0)
+    exchange.connected()
+    frames(exchange)
+    exchange.disconnected(MESSAGE_TOO_BIG, 0.0)
+    exchange.connected(0.0)
+    assert frames(exchange, 0.0) == ["silent-one"]
+    submit(exchange, "c")
+    assert frames(exchange, PROBATION - 0.1) == []
+    assert exchange.pause(PROBATION - 0.1) == pytest.approx(0.1)
+    assert frames(exchange, PROBATION) == ["c"]  # acquitted, though it has not been answered
+    assert isinstance(exchange.receive(answer("c"), PROBATION), Answered)
+    later = PROBATION + TURN
+    assert frames(exchange, later) == ["b"]
+    assert isinstance(exchange.receive(answer("b"), later), Answered)
+    assert exchange.disconnected(MESSAGE_TOO_BIG, later) == [TooBig("silent-one")]  # nothing else is out
+
+
+def test_suspects_get_their_turn_however_much_there_is_to_send(exchange: Exchange) -> None:
+    submit(exchange, "a", "b")
+    exchange.connected()
+    frames(exchange)
+    exchange.disconnected(MESSAGE_TOO_BIG, 0.0)
+    exchange.connected(0.0)
+    submit(exchange, "c", "d")
+    assert exchange.next_frame(0.0) == "frame c"
+    assert exchange.pause(0.0) == pytest.approx(TURN)
+    assert exchange.next_frame(TURN) is None  # what is out is waited for, and nothing more goes out
+    exchange.receive(answer("c"), TURN)
+    assert exchange.next_frame(TURN) in {"frame a", "frame b"}
+
+
+def test_after_so_many_that_kept_silent_the_rest_is_not_put_to_the_test(exchange: Exchange) -> None:
+    names = [f"s{number}" for number in range(10)]
+    submit(exchange, *names, deadline=600.0)
+    exchange.connected()
+    frames(exchange)
+    exchange.disconnected(MESSAGE_TOO_BIG, 0.0)
+    now = 0.0
+    exchange.connected(now)
+    sent = frames(exchange, now)
+    while len(sent) < len(names) and now < 60:
+        now += exchange.pause(now) or 1.0
+        sent += frames(exchange, now)
+    assert sorted(sent) == sorted(names)
+    assert now < (MOST_SILENT + 1) * (PROBATION + TURN)
+
+
+HUGE = b'\x81\x7f\x00\x00{"RequestID":"%s","ResultCode":0,"Payload":{"Orders":['
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_an_answer_on_which_we_hang_up_ends_its_own_request_and_no_other(exchange: Exchange, changes: bool) -> None:  # noqa: FBT001
+    submit(exchange, "a", "list", "c", changes=changes)
+    exchange.connected()
+    frames(exchange)
+    events = exchange.disconnected(None, 0.0, HUGE.replace(b"%s", b"LIST"))
+    assert ids(events) == [("Unreadable", "list")]
+    exchange.connected()
+    assert frames(exchange) == ["a", "c"]
+
+
+def test_an_answer_on_which_we_hang_up_belongs_to_the_only_request_there_is(exchange: Exchange) -> None:
+    submit(exchange, "only")
+    exchange.connected()
+    frames(exchange)
+    assert ids(exchange.disconnected(None, 0.0, b"")) == [("Unreadable", "only")]
+
+
+def test_an_answer_to_what_was_given_up_on_which_we_hang_up_accuses_nobody(exchange: Exchange) -> None:
+    submit(exchange, "old", deadline=1.0)
+    submit(exchange, "new")
+    exchange.connected()
+    frames(exchange)
+    exchange.expire(1.0)
+    assert exchange.disconnected(None, 1.0, HUGE.replace(b"%s", b"old")) == []
+    exchange.connected()
+    assert frames(exchange) == ["new"]
+
+
+def test_where_nothing_names_it_a_read_is_asked_once_more_alone_and_never_a_third_time(exchange: Exchange) -> None:
+    submit(exchange, "list", changes=False)
+    submit(exchange, "order")
+    exchange.connected()
+    frames(exchange)
+    assert exchange.disconnected(None, 0.0, b"") == []
+    exchange.connected()
+    first = frames(exchange)
+    assert len(first) == 1
+    while first == ["order"]:
+        exchange.receive(answer("order"))
+        first = frames(exchange)
+    assert first == ["list"]
+    assert ids(exchange.disconnected(None, 0.0, b"")) == [("Unreadable", "list")]
+
+
+def test_an_answer_that_cannot_be_read_ends_its_request_unless_a_better_one_comes_soon(exchange: Exchange) -> None:
+    submit(exchange, "a", "b", "c")
+    exchange.connected()
+    frames(exchange)
+    for name in ("a", "b"):
+        assert isinstance(exchange.receive(answer(name, ResultCode="none"), 5.0), Garbage)
+    assert isinstance(exchange.receive(answer("b"), 5.5), Answered)
+    assert exchange.pause(5.0) == pytest.approx(PATIENCE)
+    assert exchange.expire(5.9) == []
+    assert ids(exchange.expire(5.0 + PATIENCE)) == [("Unreadable", "a")]
+
+
+def test_it_is_not_asked_again_where_the_connection_breaks_meanwhile(exchange: Exchange) -> None:
+    submit(exchange, "a")
+    exchange.connected()
+    frames(exchange)
+    exchange.receive('{"requestid": "A", "ResultCode": ', 5.0)
+    assert ids(exchange.disconnected(None, 5.1)) == [("Unreadable", "a")]
+
+
+def test_one_under_which_the_connection_breaks_again_and_again_does_not_stop_the_others(exchange: Exchange) -> None:
+    submit(exchange, "poison", deadline=600.0)
+    now, answered = 0.0, 0
+    for round_ in range(12):
+        exchange.connected(now)
+        submit(exchange, f"order-{round_}", deadline=600.0)
+        for _ in range(6):
+            sent = frames(exchange, now)
+            for name in sent:
+                if name != "poison":
+                    answered += isinstance(exchange.receive(answer(name), now), Answered)
+            if "poison" in sent:
+                break
+            now += 1.0
+        exchange.disconnected(None, now)
+    assert answered >= 11
+    assert now > 12  # tried ever more seldom
+
+
+@pytest.mark.parametrize("code", [None, 1000, 1006, 1011, MESSAGE_TOO_BIG])
+def test_an_answer_to_what_went_out_twice_says_so(exchange: Exchange, code: int | None) -> None:
+    submit(exchange, "a", "b")
+    exchange.connected()
+    frames(exchange)
+    once = exchange.receive(answer("b"))
+    assert isinstance(once, Answered)
+    assert once.repeated is False
+    submit(exchange, "c")
+    frames(exchange)
+    exchange.disconnected(code)
+    exchange.connected()
+    for name in frames(exchange):
+        twice = exchange.receive(answer(name))
+        assert isinstance(twice, Answered)
+        assert twice.repeated is True
+
+
+def test_a_late_answer_says_whether_its_request_went_out_once(exchange: Exchange) -> None:
+    submit(exchange, "once", "never", "twice", deadline=1.0)
+    exchange.connected()
+    exchange.next_frame(0.0)
+    exchange.expire(1.0)
+    submit(exchange, "twice")
+    frames(exchange)
+    exchange.disconnected()
+    exchange.connected()
+    frames(exchange)
+    exchange.withdraw("twice")
+    told = {name: exchange.receive(answer(name)) for name in ("once", "twice", "of an earlier life")}
+    assert {name: event.repeated for name, event in told.items() if isinstance(event, Unmatched)} == {
+        "once": False,
+        "twice": True,
+        "of an earlier life": True,
+    }
+
+
+@pytest.mark.parametrize("spelling", ["{A-1}", " a-1", "A-1\\u0000"])
+def test_the_same_id_in_another_spelling_is_the_same(exchange: Exchange, spelling: str) -> None:
+    submit(exchange, "a-1")
+    exchange.connected()
+    frames(exchange)
+    assert isinstance(exchange.receive(answer("x").replace('"x"', f'"{spelling}"')), Answered)
 
 
 def test_with_nothing_out_a_1009_accuses_nobody(exchange: Exchange) -> None:

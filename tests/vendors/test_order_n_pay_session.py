@@ -35,7 +35,8 @@ class Hand:
         self.sent.append(text)
         if self.answers:
             request = json.loads(text)
-            told = {"RequestID": request["RequestID"], "ResultCode": 0, "ErrorMessage": None, "Payload": None}
+            order = {"SalesTransactionID": "5e0a4f10", "Amount": 3.5}
+            told = {"RequestID": request["RequestID"], "ResultCode": 0, "Payload": {"Order": order}}
             self._heard.append(json.dumps(told))
             self._news.set()
         await anyio.lowlevel.checkpoint()

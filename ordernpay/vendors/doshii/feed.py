@@ -151,13 +151,7 @@ class Feed:
         connection = await Connect(
             urlunsplit(parts._replace(path=parts.path or "/", query=joined)),
             ssl=tls,
-            compression=None,
             max_size=MOST_BYTES,
-            ping_interval=None,
-            open_timeout=None,
-            close_timeout=1,
-            proxy=None,
-            user_agent_header=None,
         )
         self._saw(parts.hostname or "", connection.transport.get_extra_info("ssl_object"))
         return connection

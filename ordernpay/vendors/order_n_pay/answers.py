@@ -5,7 +5,7 @@ examples carry a foreign one.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ordernpay.commands import Command, CreateOrder, CreatePayment, ListOrders, LookUpUser, QuoteOrder, VendorRequest
 from ordernpay.conversion import unstructure
@@ -17,25 +17,48 @@ from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import Response
 from ordernpay.vendors.reading import Reader
 
+_Value = TypeVar("_Value")
 
-def outcome(command: Command, response: Response, config: OrderNPayConfig) -> Outcome:
-    """How a command ended, by the answer of the POS (ResultCode, section 2 of the contract)."""
-    if response.result_code == wire.RESULT_SUCCESS:
-        result, vendor_ids = _result(command, response, config)
+
+class _Lacking(Exception):
+    """A success that does not show what it must hold; the text names it."""
+
+
+def outcome(command: Command, response: Response, config: OrderNPayConfig, *, repeated: bool = False) -> Outcome:
+    """How a command ended, by the answer of the POS (ResultCode, section 2 of the contract).
+
+    Args:
+        command: what was asked.
+        response: the answer.
+        config: of the session; its `result_codes` name what is not published.
+        repeated: whether the POS may have read more than one copy of the request. Then a code that is not published may
+            say that it has the first one already, and refuses nothing.
+    """
+    code, said = response.result_code, response.error_message
+    if code == wire.RESULT_SUCCESS:
+        try:
+            result, vendor_ids = _result(command, response, config)
+        except _Lacking as lacking:
+            return untold(command, f"the POS answered with success, but without {lacking}", code, said, response.raw)
         return succeeded(result, response.raw, **vendor_ids)
-    kind = {wire.RESULT_NOT_FOUND: "not_found", wire.RESULT_INSUFFICIENT_STOCK: "out_of_stock"}.get(
-        response.result_code, "rejected"
-    )
-    kind = config.result_codes.get(str(response.result_code), kind)
-    said = response.error_message
-    failure = Failure(
-        kind,
-        f"the POS refused: {said}" if said else f"the POS refused with result code {response.result_code}",
-        vendor_code=response.result_code,
-        vendor_message=said,
-        details=_details(kind, response),
-    )
+    kind = {wire.RESULT_NOT_FOUND: "not_found", wire.RESULT_INSUFFICIENT_STOCK: "out_of_stock"}.get(code, "rejected")
+    named = config.result_codes.get(str(code))
+    text = f"the POS refused: {said}" if said else f"the POS refused with result code {code}"
+    doubtful = repeated and named is None and code not in wire.PUBLISHED_RESULTS and command.type.changes
+    if doubtful or named == "duplicate":
+        why = f"the POS may have done it already: it answered a repeat with result code {code}"
+        return untold(command, f"{why}: {said}" if said else why, code, said, response.raw)
+    kind = named or kind
+    failure = Failure(kind, text, vendor_code=code, vendor_message=said, details=_details(kind, response))
     return ended(failure, response.raw)
+
+
+def untold(
+    command: Command, why: str, code: int | None = None, said: str | None = None, vendor: JsonValue = None
+) -> Outcome:
+    """The end of a command whose answer does not tell how it ended: nobody knows, or it had no effect anyway."""
+    kind = "outcome_unknown" if command.type.changes else "vendor_unavailable"
+    return ended(Failure(kind, why, vendor_code=code, vendor_message=said), vendor)
 
 
 def _details(kind: str, response: Response) -> JsonValue:
@@ -55,31 +78,47 @@ def _details(kind: str, response: Response) -> JsonValue:
 
 
 def _result(command: Command, response: Response, config: OrderNPayConfig) -> tuple[JsonObject, dict[str, str]]:
+    """What a success tells; raises `_Lacking` where it shows nothing of what was asked for."""
     payload = response.payload or Reader({})
     match command.params:
         case VendorRequest():
             return {"response": response.raw}, {}
         case LookUpUser():
             return {
-                "user_id": payload.text("UserID"),
+                "user_id": _must(_id(payload, "UserID"), "UserID"),
                 "name": payload.text("UserName"),
                 "may_pay": payload.flag("CanMakePayments"),
             }, {}
         case ListOrders():
-            return {"orders": [_summary(order) for order in payload.objects("Orders") or []]}, {}
+            return {"orders": [_summary(order) for order in _must(payload.objects("Orders"), "Orders")]}, {}
         case CreatePayment():
             summary = payload.object("OrderSummary")
-            payment_id = payload.text("SalesTransactionPaymentID")
+            payment_id = _id(payload, "SalesTransactionPaymentID")
+            _must(payment_id or (summary and _id(summary, "SalesTransactionID")), "SalesTransactionPaymentID")
             return {"payment_id": payment_id, "order": _summary(summary) if summary else None}, _named(
                 payment_id=payment_id
             )
         case _:
-            reference = _reference(command)
-            order = _detailed(payload.object("Order") or Reader({}), reference, config)
+            order = _detailed(_must(payload.object("Order"), "Order"), _reference(command), config)
             result: JsonObject = {"order": unstructure(order)}
             if isinstance(command.params, QuoteOrder):
+                _must(order.total, "Order.Amount")
                 result |= {"quote_id": None, "adjusted": None, "valid_until": None}
+            else:
+                _must(order.id, "Order.SalesTransactionID")
             return result, _named(order_id=order.id)
+
+
+def _must(value: _Value | None, name: str) -> _Value:
+    if value is None:
+        raise _Lacking(f"Payload.{name}")
+    return value
+
+
+def _id(reader: Reader, name: str) -> str | None:
+    """An identifier; null where it was never set, which .NET writes as a GUID of zeros."""
+    value = reader.text(name)
+    return value if value and value.strip("{}- \t0") else None
 
 
 def _named(**ids: str | None) -> dict[str, str]:
@@ -95,7 +134,7 @@ def _reference(command: Command) -> str | None:
 def _summary(order: Reader) -> JsonObject:
     """OrderNPayOpenOrderSummary."""
     told = OrderOut(
-        id=order.text("SalesTransactionID"),
+        id=_id(order, "SalesTransactionID"),
         number=order.text("OrderNumberOpened"),
         status="open",
         table=order.text("ServiceModeEntityID"),
@@ -112,7 +151,7 @@ def _detailed(order: Reader, reference: str | None, config: OrderNPayConfig) -> 
     """OrderNPayOrderDetailed."""
     closed = order.flag("IsClosed")
     return OrderOut(
-        id=order.text("SalesTransactionID"),
+        id=_id(order, "SalesTransactionID"),
         reference=reference,
         number=order.text("OrderNumberOpened"),
         status=None if closed is None else "closed" if closed else "open",
@@ -156,7 +195,7 @@ def _adjustment_told(adjustment: Reader) -> JsonObject:
         "name": adjustment.text("Name"),
         "amount": unstructure(adjustment.money("Amount")),
         "id": adjustment.text("ProviderAdjustmentID"),
-        "pos_id": adjustment.text("AdjustmentID"),
+        "pos_id": _id(adjustment, "AdjustmentID"),
     }
 
 

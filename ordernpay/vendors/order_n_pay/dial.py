@@ -7,17 +7,17 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import anyio
 import httpx
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ordernpay.certificates import Certificate, of_peer
 from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.vendors.http import reason_of
+from ordernpay.vendors.order_n_pay.exchange import NOT_TAKEN
 from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import LinkClosed
 from ordernpay.vendors.reading import Reader, tolerant
-from ordernpay.vendors.websocket import Connect
+from ordernpay.vendors.websocket import USER_AGENT, Connect, Connection
 
 REFUSED_STATUSES: Final = frozenset({401, 403})
 POLICY_VIOLATION: Final = 1008
@@ -35,7 +35,7 @@ class CredentialsRefused(Exception):
 class DialledLink:
     """A websocket that we opened, used once."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._first: str | bytes | None = None
 
@@ -77,9 +77,9 @@ class DialledLink:
             first, self._first = self._first, None
             return first
         try:
-            return await self._connection.recv()
+            return await self._connection.recv(decode=False)  # a broken letter must not end the connection
         except ConnectionClosed as error:
-            raise _closed(error) from None
+            raise _closed(error, self._connection.unread(error)) from None
 
     async def probe(self) -> None:
         try:
@@ -93,7 +93,9 @@ class DialledLink:
         self._connection.transport.abort()
 
 
-def _closed(error: ConnectionClosed) -> LinkClosed:
+def _closed(error: ConnectionClosed, unread: bytes | None = None) -> LinkClosed:
+    if unread is not None:
+        return LinkClosed(f"closed by us with code {error.sent and error.sent.code}: {NOT_TAKEN}", unread=unread)
     code = error.rcvd.code if error.rcvd else None
     if error.rcvd:
         return LinkClosed(f"closed by the POS with code {error.rcvd.code}", code)
@@ -120,13 +122,7 @@ async def open_link(config: OrderNPayConfig, carried: Callable[[str], None] | No
             connection = await Connect(
                 url,
                 ssl=tls if secure else None,
-                compression=None,
                 max_size=config.max_message_bytes,
-                ping_interval=None,
-                open_timeout=None,
-                close_timeout=1,
-                proxy=None,
-                user_agent_header=None,
             )
         except InvalidStatus as error:
             status = error.response.status_code
@@ -139,6 +135,7 @@ async def open_link(config: OrderNPayConfig, carried: Callable[[str], None] | No
             raise Unreachable(f"TLS certificate not accepted: {error.verify_message}") from None
         except (OSError, EOFError) as error:
             raise Unreachable(_reason(error)) from None
+        assert isinstance(connection, Connection)  # noqa: S101 - for the type checker: that is what `Connect` makes
         link = DialledLink(connection)
         try:
             await link.stand()
@@ -180,7 +177,7 @@ async def _token(config: OrderNPayConfig, tls: ssl.SSLContext) -> str:
         "POSRemoteID": config.pos_remote_id,
         "AuthSecret": secret,
     }
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
     try:
         async with (
             httpx.AsyncClient(verify=tls, trust_env=False, timeout=config.connect_timeout) as client,

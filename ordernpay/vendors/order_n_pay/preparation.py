@@ -22,6 +22,14 @@ def derived_request_id(session: str, key: str) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{session}\0{key}"))
 
 
+def is_derived(request_id: str) -> bool:
+    """Whether a RequestID may be one of `derived_request_id`."""
+    try:
+        return uuid.UUID(request_id).version == 5
+    except ValueError:
+        return False
+
+
 @frozen
 class Work:
     """A command in its wire form."""

@@ -36,16 +36,11 @@ from ordernpay.outcomes import (
 from ordernpay.redaction import of_session
 from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.order_n_pay import answers, exchange
-from ordernpay.vendors.order_n_pay.dial import (
-    POLICY_VIOLATION,
-    CredentialsRefused,
-    Unreachable,
-    open_link,
-)
+from ordernpay.vendors.order_n_pay.dial import POLICY_VIOLATION, CredentialsRefused, Unreachable, open_link
 from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk
-from ordernpay.vendors.order_n_pay.preparation import Work, prepare, supported, unsupported
+from ordernpay.vendors.order_n_pay.preparation import Work, is_derived, prepare, supported, unsupported
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
-from ordernpay.vendors.order_n_pay.wire import AUTH_PATH, Response
+from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import (
     Attempt,
     Door,
@@ -62,6 +57,7 @@ from ordernpay.vendors.protocol import (
 )
 from ordernpay.vendors.pulse import Pulse
 from ordernpay.vendors.reporter import Reporter, Signal
+from ordernpay.vendors.websocket import first_of
 
 LOOK_AGAIN: Final = 1.0
 """Seconds after which a wait looks at the clock again, so that a machine that slept notices."""
@@ -144,7 +140,12 @@ class OrderNPaySession:
         waiter = self._waiters[work.request_id] = _Waiter()
         try:
             self._exchange.submit(
-                work.request_id, work.frame, attempt.deadline, may_wait=may_wait, sent=attempt.sent_before
+                work.request_id,
+                work.frame,
+                attempt.deadline,
+                may_wait=may_wait,
+                sent=attempt.sent_before,
+                changes=command.type.changes,
             )
             self._writable.set()
             while not waiter.done.is_set():
@@ -160,8 +161,10 @@ class OrderNPaySession:
 
     def _outcome_of(self, command: Command, event: exchange.Event | None) -> Outcome:
         match event:
-            case exchange.Answered(response=response):
-                return answers.outcome(command, response, self._config)
+            case exchange.Answered(response=response, repeated=repeated):
+                return answers.outcome(command, response, self._config, repeated=repeated)
+            case exchange.Unreadable(why=why):
+                return answers.untold(command, f"the POS answered, and the answer cannot be read: {why}")
             case exchange.TooBig(copied=copied):
                 if copied and command.type.changes:
                     return unknown("sent before, and now too big for the POS (1009): the earlier copy may have acted")
@@ -252,7 +255,7 @@ class OrderNPaySession:
                         if keep_alive:
                             tasks.start_soon(self._keep_alive, link)
                 except* LinkClosed as group:
-                    closed = _first(group)
+                    closed = first_of(group)
         finally:
             if self._link is link:
                 self._detach(closed)
@@ -262,7 +265,7 @@ class OrderNPaySession:
     def _attach(self, link: Link, scope: anyio.CancelScope) -> None:
         self._link, self._link_scope = link, scope
         self._counters["connections"] += 1
-        self._exchange.connected()
+        self._exchange.connected(self._clock.now())
         self._change("up", None)
         self._up.set()
 
@@ -271,21 +274,23 @@ class OrderNPaySession:
         if self._link_scope is not None:
             self._link_scope.cancel()
             self._link_scope = None
-        self._dispatch_all(self._exchange.disconnected(closed.code))
+        self._dispatch_all(self._exchange.disconnected(closed.code, self._clock.now(), closed.unread))
         self._change("refused" if closed.code == POLICY_VIOLATION else "down", closed.reason)
 
     async def _write(self, link: Link) -> None:
         while self._link is link:  # woken in the turn in which a newer one came, this one must not take its frames
-            frame = self._exchange.next_frame(self._clock.now())
+            now = self._clock.now()
+            frame = self._exchange.next_frame(now)
             if frame is None:
-                await self._writable.wait()
+                await self._writable.wait(self._exchange.pause(now))
+                self._dispatch_all(self._exchange.expire(self._clock.now()))
                 continue
             await link.send(frame)
             crash.point("written")
 
     async def _read(self, link: Link) -> None:
         while True:
-            self._dispatch(self._exchange.receive(await link.receive()))
+            self._dispatch(self._exchange.receive(await link.receive(), self._clock.now()))
             self._writable.set()
             await checkpoint()  # a POS that floods us waits for its turn after each message
 
@@ -307,18 +312,25 @@ class OrderNPaySession:
             case exchange.Garbage(why=why):
                 self._counters["garbage"] += 1
                 self._log.warning("message_ignored", reason=why)
-            case exchange.Unmatched(request_id=request_id, response=response):
-                self._reporter.report(Report(settlement=Settlement("request_id", request_id, self._late(response))))
-            case exchange.Answered() | exchange.Expired() | exchange.Unsent() | exchange.TooBig():
+            case exchange.Unmatched(request_id=request_id):
+                if not is_derived(request_id):  # what a kiosk read, or never asked: no command of the journal has it
+                    self._counters["unmatched_answers"] += 1
+                    return
+                settlement = Settlement("request_id", request_id, self._late(event))
+                self._reporter.report(Report(settlement=settlement, size=event.response.size))
+            case (
+                exchange.Answered() | exchange.Unreadable() | exchange.Expired() | exchange.Unsent() | exchange.TooBig()
+            ):
                 if isinstance(event, exchange.Answered):
                     self._counters["answers"] += 1
-                waiter = self._waiters[event.request_id]
-                waiter.event = event
-                waiter.done.set()
+                waiter = self._waiters.get(exchange.key_of(event.request_id))
+                if waiter is not None:
+                    waiter.event = event
+                    waiter.done.set()
 
-    def _late(self, response: Response) -> Callable[[Command], Outcome]:
+    def _late(self, event: exchange.Unmatched) -> Callable[[Command], Outcome]:
         def outcome(command: Command) -> Outcome:
-            return answers.outcome(command, response, self._config)
+            return answers.outcome(command, event.response, self._config, repeated=event.repeated)
 
         return outcome
 
@@ -382,11 +394,3 @@ class OrderNPaySession:
             await self._serve(link, keep_alive=False)
 
         return serve
-
-
-def _first(group: BaseExceptionGroup[LinkClosed]) -> LinkClosed:
-    """The first cause; with a close code where any knows one."""
-    causes: list[LinkClosed] = []
-    for cause in group.exceptions:
-        causes += [_first(cause)] if isinstance(cause, BaseExceptionGroup) else [cause]
-    return next((cause for cause in causes if cause.code is not None), causes[0])

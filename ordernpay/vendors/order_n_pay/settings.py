@@ -12,7 +12,7 @@ Device = Annotated[str, Text(1, 64)]
 User = Annotated[str, Text(1, 36, secret=True)]
 GuidText = Annotated[str, Guid()]
 Number = Annotated[int, Whole(0, 2**31 - 1)]
-ErrorKind = Literal["rejected", "not_found", "out_of_stock", "unauthorised", "conflict"]
+ErrorKind = Literal["rejected", "not_found", "out_of_stock", "unauthorised", "conflict", "duplicate"]
 
 
 @frozen
@@ -70,7 +70,8 @@ class OrderNPayConfig(SessionConfig):
         pos_remote_id: the POS' name of it, for the same.
         auth_secret: the word that both know, for the same; required for role "listen".
         message_types: numbers of messages that are not published.
-        result_codes: what a number of ResultCode means: "5" = "conflict".
+        result_codes: what a number of ResultCode means: "5" = "conflict"; "duplicate" is one that says that the POS has
+            had the request before, which tells nothing of how the first one ended.
         note_field: name of the text field of a note; without it, `notes` is refused.
         message_product_type: product type of a free-text line; without it, a line's `note` is refused.
         token_parameter: query parameter in which the daemon hands over its token.

@@ -15,11 +15,13 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | an ordinary product is ProductType 0                                        | `product_type`                 |
 | a free-text message is a child product; its ProductType is not published    | `message_product_type`         |
 | OrderNPayNote has one text field; its name is not published                 | `note_field`                   |
-| ResultCodes other than 0, 4 and 6 are refusals of unknown meaning           | `result_codes`                 |
+| ResultCodes other than 0, 4 and 6 are refusals of unknown meaning, but to   | `result_codes`                 |
+| what went out more than once: there one may say "I have that already"       |                                |
 | the token endpoint takes POST; answer `{"AccessToken", "ErrorMessage"}`     | –                              |
 | the token travels as query parameter `token`                                | `token_parameter`              |
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -35,6 +37,9 @@ AUTH_PATH: Final = "/api/powerepos/v1/auth"
 RESULT_SUCCESS: Final = 0
 RESULT_NOT_FOUND: Final = 4
 RESULT_INSUFFICIENT_STOCK: Final = 6
+PUBLISHED_RESULTS: Final = frozenset({RESULT_SUCCESS, RESULT_NOT_FOUND, RESULT_INSUFFICIENT_STOCK})
+RESULT_NAMES: Final[Mapping[str, int]] = {"success": RESULT_SUCCESS, "insufficientstock": RESULT_INSUFFICIENT_STOCK}
+"""Names of ResultCode that the model pages have; some serialisers write an enum by its name."""
 
 
 MANNER: Final = Manner("order-n-pay", 13)
@@ -142,7 +147,7 @@ def write(model: Iterable[Field], values: Mapping[str, Any], path: str, faults: 
 
 @frozen
 class Response:
-    """OrderNPayWebsocketResponse, read with any casing. `raw` is the whole message, untouched."""
+    """OrderNPayWebsocketResponse, read with any casing. `raw` is the whole message, untouched, `size` its length."""
 
     request_id: str
     result_code: int
@@ -150,18 +155,19 @@ class Response:
     message_type: int | None
     payload: "Reader | None"
     raw: JsonObject
+    size: int = 0
 
 
 def read_response(message: str | bytes) -> Response | str:
     """A message of the POS as a response, or why it is none. Never raises, whatever came."""
     try:
-        raw = tolerant(message)
+        raw = tolerant(message if isinstance(message, str) else _text(message))
     except (ValueError, RecursionError) as error:
         return f"no JSON ({type(error).__name__})"
     if not isinstance(raw, dict):
         return "no JSON object"
     reader = Reader(raw)
-    request_id, result_code = reader.text("RequestID"), reader.whole("ResultCode")
+    request_id, result_code = reader.text("RequestID"), _result_code(reader)
     if not request_id:
         return "no RequestID"
     if result_code is None:
@@ -173,4 +179,16 @@ def read_response(message: str | bytes) -> Response | str:
         message_type=reader.whole("MessageType"),
         payload=reader.object("Payload"),
         raw=raw,
+        size=len(message),
     )
+
+
+def _result_code(response: Reader) -> int | None:
+    name = response.get("ResultCode")
+    known = RESULT_NAMES.get(name.strip().lower()) if isinstance(name, str) else None
+    return response.whole("ResultCode") if known is None else known
+
+
+def _text(message: bytes) -> str | bytes:
+    """A message as text where it is UTF-8: a letter that was cut costs that letter, not the answer."""
+    return message if json.detect_encoding(message) != "utf-8" else message.decode(errors="replace")
