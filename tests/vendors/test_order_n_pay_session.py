@@ -82,7 +82,7 @@ def listening() -> OrderNPaySession:
 
 def come(session: OrderNPaySession) -> Any:
     """The POS comes with a good token: what serves its connection."""
-    token = session._desk._issue()
+    token = session._desk.issue()
     door = next(door for door in session.doors() if isinstance(door, WebsocketDoor))
     serve = door.admit(HttpRequest({"token": token}, {}, b"", "127.0.0.1"))
     assert serve is not None
