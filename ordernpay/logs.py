@@ -54,7 +54,29 @@ TRACEBACKS: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=Fa
 repeats = Repeats()
 """What was held back in this process."""
 
+_AS_JSON: Final = structlog.processors.JSONRenderer()
+_TRACES: Final = frozenset({"exception", "stack"})
 _as_it_is: Final = structlog.dev.plain_traceback
+
+
+def plain(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The structlog processor: nothing in a line that a terminal would act on; tracebacks keep their lines."""
+    return {key: _plain(value, "\n\t" if key in _TRACES else "") for key, value in event.items()}
+
+
+def _plain(value: Any, kept: str) -> Any:
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(one if one.isprintable() or one in kept else ascii(one)[1:-1] for one in value)
+    if isinstance(value, dict):
+        return {_plain(str(name), ""): _plain(entry, kept) for name, entry in value.items()}
+    return [_plain(entry, kept) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _json(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
+    """One line of ASCII; JSON itself escapes all that a terminal would act on but DEL."""
+    return str(_AS_JSON(logger, name, event)).replace("\x7f", "\\u007f")
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -130,11 +152,16 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
     ]
     held_back: list[Any] = [] if level == "debug" else [repeats]
     ending: list[Any] = (
-        [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer(exception_formatter=_as_it_is)]
+        [
+            structlog.processors.format_exc_info,
+            redact,
+            plain,
+            structlog.dev.ConsoleRenderer(exception_formatter=_as_it_is),
+        ]
         if person
-        else [structlog.processors.ExceptionRenderer(TRACEBACKS), redact, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(TRACEBACKS), redact, _json]
     )
-    rendering = [*ending[:-1], journald.render] if native else ending
+    rendering = [*ending[:-1], plain, journald.render] if native else ending
     structlog.configure(
         processors=[*shared, *held_back, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

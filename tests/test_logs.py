@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -173,3 +174,17 @@ def test_libraries_are_capped_whatever_our_own_level_is(lines: Any, level: str) 
         logging.getLogger(name).debug("a frame")
         logging.getLogger(name).info("a request")
     assert written() == []
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_nothing_that_a_terminal_would_act_on_is_written(lines: Any, colours: bool) -> None:  # noqa: FBT001 - parametrised
+    written = lines(colours=colours)
+    structlog.get_logger("x").info(
+        "said", reason="A\x1b[2J\u009b\u202e\u200b\r\nFAKE level=error\x7f\x00é", more=["\x9b"]
+    )
+    [line] = written()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
+    assert plain.isprintable()
+    assert ("\\x1b[2J" if colours else "\\u001b[2J") in plain
+    structlog.get_logger("x").error("broke", exc_info=ValueError("\x1b[2J\u009b"))
+    assert "\x1b[2J" not in "\n".join(written())

@@ -4,7 +4,7 @@ import click
 
 from ordernpay.certificates import authorities_fault, door_faults
 from ordernpay.cli.configuration import EXIT_CONFIG, config_option, read_config
-from ordernpay.cli.terminal import print_json
+from ordernpay.cli.terminal import print_json, say
 from ordernpay.commands import COMMANDS
 from ordernpay.config import Config, ConfigError, config_path, doubts
 from ordernpay.conversion import Fault
@@ -37,10 +37,10 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
         print_json({"file": str(path), "ok": not faults, "faults": _json(faults), "doubts": _json(doubtful)})
     else:
         for fault in faults:
-            click.echo(_line(str(path), "", fault))
+            say(_line(str(path), "", fault))
         for doubt in doubtful:
-            click.echo(_line(str(path), "doubtful: ", doubt))
-        click.echo(f"{path}: {_count(len(faults), 'fault')}" if faults else f"{path}: ok")
+            say(_line(str(path), "doubtful: ", doubt))
+        say(f"{path}: {_count(len(faults), 'fault')}" if faults else f"{path}: ok")
     if faults:
         ctx.exit(EXIT_CONFIG)
 

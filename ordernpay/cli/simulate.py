@@ -10,6 +10,7 @@ import anyio
 import click
 from attrs import frozen
 
+from ordernpay.cli.terminal import say
 from ordernpay.cli.tills import Till, dialling_till, inbound_toml, listening_till
 from ordernpay.cli.vendors import cafe_vendor, courier_vendor, hotel_vendor
 from ordernpay.simulator.faults import Fault
@@ -109,7 +110,7 @@ async def _run(plan: _Plan) -> None:
         async with AsyncExitStack() as stack:
             tills = [await _open(stack, till) for till in _tills(plan)]
             rest = [await _open(stack, vendor) for vendor in _rest(plan)]
-            click.echo(_file(plan, tills, rest))
+            say(_file(plan, tills, rest))
             await anext(aiter(signals))
 
 

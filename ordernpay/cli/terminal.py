@@ -80,12 +80,42 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
 
 def print_json(value: JsonValue, *, err: bool = False) -> None:
     """JSON for people to read and programs to parse."""
-    click.echo("\n".join(_pretty(value, "")), err=err)
+    click.echo("\n".join(map(_escaped, _pretty(_encodable(value), ""))), err=err)
 
 
 def print_json_line(value: JsonValue) -> None:
     """JSON on one line, at once."""
-    click.echo(dumps(value))
+    click.echo(_escaped(dumps(_encodable(value))))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines of plain text, without anything that a terminal would act on."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+
+
+def _escaped(text: str) -> str:
+    """JSON with an escape for every character that a terminal would act on: the same value for a program."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    octets = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{octets[at : at + 2].hex()}" for at in range(0, len(octets), 2))
+
+
+def _encodable(value: JsonValue) -> JsonValue:
+    """A value whose texts can be written: the name of a file may be no UTF-8."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {str(_encodable(key)): _encodable(entry) for key, entry in value.items()}
+        case list():
+            return [_encodable(entry) for entry in value]
+        case _:
+            return value
 
 
 def objects(holder: JsonObject, key: str) -> list[JsonObject]:

@@ -31,11 +31,12 @@ LINE: JsonObject = {"product": "1203", "name": "Soup"}
 
 
 class Parrot(Shop):
-    """A POS that repeats in its error text whatever secret it was given."""
+    """A POS that repeats in whatever it answers every secret that it was given."""
 
     def answer(self, frame: str) -> Any:
         decision = super().answer(frame)
         message: Any = json.loads(frame)
+        decision.response["Echo"] = [message, frame, f"by {message['UserIdentifier']}"]
         said = [message["UserIdentifier"], message["Payload"].get("PIN")]
         if decision.response["ResultCode"] != 0:
             decision.response["ErrorMessage"] = f"No: {', '.join(str(one) for one in said if one)}"

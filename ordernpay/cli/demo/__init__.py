@@ -19,7 +19,7 @@ from ordernpay.cli.demo.ros import courier
 from ordernpay.cli.demo.stage import Stage, StageFailed, free_port, stage
 from ordernpay.cli.demo.telling import Story, StoryFailed, Telling, print_summary
 from ordernpay.cli.demo.tevalis import hotel
-from ordernpay.cli.terminal import console
+from ordernpay.cli.terminal import console, say
 from ordernpay.cli.tills import inbound_toml
 from ordernpay.client import OrdernpayError, connect
 
@@ -105,5 +105,5 @@ def _failed(out: Console, place: Stage, why: str) -> int:
     tail = place.log_tail()
     if tail:
         out.print("The end of the daemon's log:")
-        click.echo(tail)
+        say(tail)
     return 1

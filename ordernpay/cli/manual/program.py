@@ -29,6 +29,9 @@ EXIT_STATUS = (
     ),
     Term("2", "Wrong usage."),
     Term("69", "There is no daemon at the socket, or this user may not open it; the text says which group is missing."),
+    Term(
+        "74", "The output cannot be written: a full disk, or standard output is closed. A reader that left is no error."
+    ),
     Term("78", "The configuration cannot be used."),
     Term("130", "Ended by Ctrl-C."),
 )
