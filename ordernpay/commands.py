@@ -1,13 +1,14 @@
 """The commands of the contract (section 2): their own params, the common ones, and what each promises."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import nsmallest
 from typing import Annotated, Any, Final, Literal
 
 import attrs
 from attrs import field, frozen
 
-from ordernpay.conversion import Fault, Faults, as_given, structure
+from ordernpay.conversion import MOST_FAULTS, Fault, Faults, as_given, structure
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.orders import (
     Adjustment,
@@ -28,7 +29,7 @@ Key = Annotated[str, Text(1, 128)]
 SHORTEST_TIMEOUT: Final = 0.1
 Timeout = Annotated[float, Seconds(SHORTEST_TIMEOUT, 600)]
 Pin = Annotated[str, Text(1, 36, secret=True)]
-Reason = Annotated[str, Text(1, 10_000)]
+Reason = Annotated[str, Text(1, 10_000, lines=True)]
 
 
 @frozen
@@ -211,7 +212,7 @@ def read_params(method: str, params: JsonObject, options: type[Any] | None = Non
     kind = COMMANDS[method]
     shared, own_names = _names_of(Common), _names_of(kind.params)
     known = ", ".join(own_names + shared)
-    unknown = sorted(params.keys() - {*own_names, *shared})
+    unknown = nsmallest(MOST_FAULTS + 1, params.keys() - {*own_names, *shared})
     faults = [Fault(name[:SHOWN], f"unknown; known are {known}") for name in unknown]
     common, own = Common(), None
     try:
@@ -254,13 +255,44 @@ def restore(method: str, params: JsonObject) -> Any:
 
 def _across(params: object) -> list[Fault]:
     """Rules over more than one field."""
-    if isinstance(params, CreateOrder):
-        if (params.order is None) == (params.quote_id is None):
+    match params:
+        case CreateOrder(order=None, quote_id=None) | CreateOrder(order=Order(), quote_id=str()):
             return [Fault("order", "expected exactly one of order and quote_id")]
-        if params.order is not None and params.order.reference is None:
-            return [Fault("order.reference", "required to create: the kiosk's own order id, 1 to 64 characters")]
-    if isinstance(params, UpdateOrder):
-        added = (params.lines, params.adjustments, params.notes, params.service_charge, params.covers)
-        if all(part is None or part == () for part in added):
-            return [Fault("lines", "expected at least one of lines, adjustments, notes, service_charge, covers")]
+        case CreateOrder(order=Order() as order):
+            return [*_without_reference(order), *_of_order(order)]
+        case QuoteOrder(order=order):
+            return [*_of_order(order)]
+        case UpdateOrder():
+            added = (params.lines, params.adjustments, params.notes, params.service_charge, params.covers)
+            if all(part is None or part == () for part in added):
+                return [Fault("lines", "expected at least one of lines, adjustments, notes, service_charge, covers")]
+            return [*_negative(params.lines, "lines")]
     return []
+
+
+def _without_reference(order: Order) -> Iterator[Fault]:
+    if order.reference is None:
+        yield Fault("order.reference", "required to create: the kiosk's own order id, 1 to 64 characters")
+
+
+def _of_order(order: Order) -> Iterator[Fault]:
+    yield from _negative(order.lines, "order.lines")
+    prices = [line.total if line.unit_price is None else line.unit_price * line.quantity for line in order.lines]
+    known = [price for price in prices if price is not None]
+    total = sum(known) + sum(adjustment.amount for adjustment in order.adjustments)
+    if (
+        total < 0
+        and min(known, default=0) >= 0
+        and len(known) == len(prices)
+        and not any(line.children for line in order.lines)
+    ):
+        yield Fault("order.adjustments", f"expected a total of at least 0.00, got {total}")
+
+
+def _negative(lines: Iterable[Line], path: str) -> Iterator[Fault]:
+    """Lines of less than nothing; what is deducted inside one, as a modifier, is part of its price."""
+    for place, line in enumerate(lines):
+        for name, amount in (("unit_price", line.unit_price), ("total", line.total)):
+            if amount is not None and amount < 0:
+                said = f"expected money of at least 0.00, got {amount}; what is deducted is an adjustment"
+                yield Fault(f"{path}[{place}].{name}", said)

@@ -10,6 +10,7 @@ from attrs import frozen
 from ordernpay.rules import Amount, FreeObject, Moment, Money, Text, Texts, Whole
 
 Label = Annotated[str, Text(1, 255)]
+Remark = Annotated[str, Text(1, 255, lines=True)]
 Reference = Annotated[str, Text(1, 64)]
 Identifier = Annotated[str, Text(1, 128)]
 Quantity = Annotated[int, Whole(1, 99_999)]
@@ -47,7 +48,7 @@ class Line:
     total: Money | None = None
     children: tuple[Line, ...] = ()
     adjustment: Adjustment | None = None
-    note: Label | None = None
+    note: Remark | None = None
 
 
 @frozen
@@ -74,7 +75,7 @@ class Address:
     state: Label | None = None
     postal_code: Label | None = None
     country: Label | None = None
-    notes: Label | None = None
+    notes: Remark | None = None
 
 
 @frozen

@@ -25,6 +25,18 @@ DUST: Final = CENT / 10**9
 _MOST: Final = 10**16
 
 
+_C1_AND_TURNS: Final = r"\u007f-\u009f\u202a-\u202e\u2066-\u2069"
+_UNPRINTABLE: Final = {
+    False: rf"\u0000-\u001f{_C1_AND_TURNS}",
+    True: rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_C1_AND_TURNS}",
+}
+"""C0 and C1 controls, DEL, and what turns the direction of writing: on a till or a terminal they act, and show nothing.
+With line breaks and tabs, and without."""
+
+PRINTABLE: Final = {lines: f"^[^{characters}]*$" for lines, characters in _UNPRINTABLE.items()}
+_CONTROL: Final = {lines: re.compile(f"[{characters}]") for lines, characters in _UNPRINTABLE.items()}
+
+
 def cents(amount: Decimal) -> Decimal | None:
     """The cents that an amount is, without the dust of binary floats and a sign of nothing; None where it is none."""
     whole = amount.quantize(CENT)
@@ -43,7 +55,8 @@ def shown(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return f'"{value}"' if len(value) <= SHOWN else f"a text of {len(value)} characters"
+            plain = len(value) <= SHOWN and _CONTROL[True].search(value) is None
+            return f'"{value}"' if plain else f"a text of {len(value)} characters"
         case int() | float() | Decimal():
             text = str(value)
             return text if len(text) <= SHOWN else "a very long number"
@@ -51,6 +64,14 @@ def shown(value: object) -> str:
             return "an object"
         case _:
             return "a list" if isinstance(value, list | tuple) else type(value).__name__
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """The text itself; raises `Wrong` where a control character is in it. `lines`: breaks and tabs are none."""
+    found = _CONTROL[lines].search(text)
+    if found is not None:
+        raise Wrong(f"expected text without control characters, got U+{ord(found[0]):04X} at position {found.start()}")
+    return text
 
 
 @runtime_checkable
@@ -68,22 +89,30 @@ class Rule(Protocol):
 
 @frozen
 class Text:
-    """Text of `low` to `high` characters; `secret` text is never shown in a complaint."""
+    """Text of `low` to `high` characters, without control characters.
+
+    Attributes:
+        secret: never shown in a complaint.
+        lines: may have line breaks and tabs.
+    """
 
     low: int = 0
     high: int | None = None
     pattern: str | None = None
     secret: bool = False
+    lines: bool = False
 
     def read(self, value: object) -> str:
-        came = "another value" if self.secret else shown(value)
         if not isinstance(value, str):
-            raise Wrong(f"expected {self}, got {came}")
+            raise Wrong(f"expected {self}, got {self._came(value)}")
         if len(value) < self.low or (self.high is not None and len(value) > self.high):
             raise Wrong(f"expected {self}, got {len(value)} characters")
         if self.pattern is not None and not re.fullmatch(self.pattern, value):
-            raise Wrong(f"expected {self} like {self.pattern}, got {came}")
-        return value
+            raise Wrong(f"expected {self} like {self.pattern}, got {self._came(value)}")
+        return printable(value, lines=self.lines)
+
+    def _came(self, value: object) -> str:
+        return "another value" if self.secret else shown(value)
 
     def schema(self) -> JsonObject:
         schema: JsonObject = {"type": "string"}
@@ -91,8 +120,7 @@ class Text:
             schema["minLength"] = self.low
         if self.high is not None:
             schema["maxLength"] = self.high
-        if self.pattern is not None:
-            schema["pattern"] = self.pattern
+        schema["pattern"] = PRINTABLE[self.lines] if self.pattern is None else self.pattern
         return schema
 
     def __str__(self) -> str:
@@ -198,10 +226,10 @@ class Texts:
         entries = [value] if isinstance(value, str) else value
         if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
             raise Wrong(f"expected a text or a list of texts, none of them empty, got {shown(value)}")
-        return tuple(entries)
+        return tuple(printable(entry, lines=True) for entry in entries)
 
     def schema(self) -> JsonObject:
-        one: JsonObject = {"type": "string", "minLength": 1}
+        one: JsonObject = {"type": "string", "minLength": 1, "pattern": PRINTABLE[True]}
         return {"oneOf": [one, {"type": "array", "items": one}]}
 
 

@@ -1,12 +1,13 @@
 """A call's params: all faults of one call at once, each with its path, and nothing coerced."""
 
+import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from ordernpay.commands import COMMANDS, Command, CreateOrder, LookUpUser, new_id, read_params, restore
-from ordernpay.conversion import Faults, unstructure
+from ordernpay.conversion import MOST_FAULTS, Faults, unstructure
 from tests.support.fakes import ORDER, command
 
 KEY: dict[str, Any] = {"idempotency_key": "k"}
@@ -140,8 +141,52 @@ def test_create_takes_an_order_or_a_quote(params: dict[str, Any]) -> None:
 
 def test_create_needs_the_kiosks_own_order_id_and_a_quote_does_not() -> None:
     assert "order.reference" in faults_of("order.create", {"order": {}})
-    read_params("order.quote", {"order": {}})
+    read_params("order.quote", {"order": {"lines": [{}]}})
     read_params("order.create", KEY | {"quote_id": "q-1"})
+
+
+@pytest.mark.parametrize("name", ["total", "unit_price"])
+def test_no_line_and_no_order_is_worth_less_than_nothing(name: str) -> None:
+    lines = [{"product": "1203"}, {"name": "x", name: "-0.01"}]
+    told = faults_of("order.create", {"order": ORDER | {"lines": lines}})[f"order.lines[1].{name}"]
+    assert told == "expected money of at least 0.00, got -0.01; what is deducted is an adjustment"
+    assert f"lines[1].{name}" in faults_of("order.update", {"order_id": "o", "lines": lines})
+    modified: dict[str, Any] = {"name": "Curry", name: "9.00", "children": [{"name": "no rice", name: "-1.00"}]}
+    read_params("order.quote", {"order": {"lines": [modified]}})
+
+
+def test_adjustments_take_no_more_than_the_lines_are_worth() -> None:
+    order: dict[str, Any] = {"lines": [{"name": "Tea", "quantity": 2, "unit_price": "2.50"}]}
+    read_params("order.quote", {"order": order | {"adjustments": [{"name": "on the house", "amount": "-5.00"}]}})
+    more = order | {"adjustments": [{"name": "on the house", "amount": "-5.01"}]}
+    assert faults_of("order.quote", {"order": more}) == {
+        "order.adjustments": "expected a total of at least 0.00, got -0.01"
+    }
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\n"])
+def test_a_control_character_in_a_name_is_refused_and_never_repeated(character: str) -> None:
+    order = ORDER | {"reference": f"r{character}", "table": character, "lines": [{"name": f"Soup{character}[2J"}]}
+    found = faults_of("order.create", {"idempotency_key": f"k{character}", "session": character, "order": order})
+    assert set(found) == {"idempotency_key", "session", "order.reference", "order.table", "order.lines[0].name"}
+    assert found["order.lines[0].name"].endswith(f"got U+{ord(character):04X} at position 4")
+    assert character not in "".join(found.values())
+
+
+def test_a_note_may_have_line_breaks_and_no_other_control() -> None:
+    for note in ("two\nlines", "a\ttab", "\r\n"):
+        read_params("order.create", KEY | {"order": ORDER | {"notes": note, "lines": [{"name": "x", "note": note}]}})
+    found = faults_of("order.create", {"order": ORDER | {"notes": ["\x1b[2J"], "lines": [{"note": "\0"}]}})
+    assert {"order.notes", "order.lines[0].note"} <= set(found)
+
+
+def test_of_very_many_faults_the_first_are_told_and_the_rest_is_not_looked_at() -> None:
+    began = time.process_time()
+    params = {"order": {"reference": "r", "lines": [{}] * 3 + [{"quantity": 0, "x": 1}] * 300_000}, "options": {}}
+    found = faults_of("order.create", params | {f"k{number}": 1 for number in range(90_000)})
+    assert time.process_time() - began < 1
+    assert len(found) == MOST_FAULTS + 1
+    assert found[""] == f"there are more faults; these are the first {MOST_FAULTS}"
 
 
 def test_an_update_adds_something() -> None:
@@ -194,8 +239,9 @@ def test_a_wrong_pin_is_never_repeated_in_the_complaint(pin: Any) -> None:
     ],
 )
 def test_money_comes_as_text_or_number_and_is_kept_with_two_decimals(given: Any, kept: str) -> None:
-    _, params = read_params("order.create", KEY | {"order": ORDER | {"lines": [{"unit_price": given}]}})
-    assert unstructure(params.order.lines[0].unit_price) == kept
+    adjustment = {"name": "x", "amount": given}
+    _, params = read_params("order.create", KEY | {"order": ORDER | {"adjustments": [adjustment]}})
+    assert unstructure(params.order.adjustments[0].amount) == kept
 
 
 @pytest.mark.parametrize(
@@ -207,8 +253,8 @@ def test_other_money_is_refused(given: Any) -> None:
 
 
 def test_notes_are_one_text_or_a_list() -> None:
-    assert read_params("order.quote", {"order": {"notes": "one"}})[1].order.notes == ("one",)
-    assert read_params("order.quote", {"order": {"notes": ["one", "two"]}})[1].order.notes == ("one", "two")
+    assert read_params("order.quote", {"order": ORDER | {"notes": "one"}})[1].order.notes == ("one",)
+    assert read_params("order.quote", {"order": ORDER | {"notes": ["one", "two"]}})[1].order.notes == ("one", "two")
 
 
 def test_a_command_comes_back_from_the_journals_form_as_it_went_in() -> None:

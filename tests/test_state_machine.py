@@ -68,7 +68,7 @@ class Wish:
         return json.dumps({"RequestID": self.request_id, "big": self.big, "refused": self.refused})
 
     def new_command(self, now: float) -> NewCommand:
-        order: JsonObject = {"reference": self.key, "notes": [f"{self.big} {self.refused}"]}
+        order: JsonObject = {"reference": self.key, "lines": [{}], "notes": [f"{self.big} {self.refused}"]}
         _, params = read_params("order.create", {"idempotency_key": self.key, "order": order})
         command = Command(new_id(), "bar", "order.create", params, {}, self.key, self.timeout)
         ids = {"request_id": self.request_id}

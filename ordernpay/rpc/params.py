@@ -24,7 +24,7 @@ Kind = Literal[
     "vendor.event",
 ]
 """Of events. Another one would never come, and who asks for it has mistyped."""
-Note = Annotated[str, Text(1, 1_000)]
+Note = Annotated[str, Text(1, 1_000, lines=True)]
 
 
 @frozen

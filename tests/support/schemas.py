@@ -8,6 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ordernpay.rules import PRINTABLE
+
 JSON_TYPES: dict[str, Any] = {
     "string": str,
     "boolean": bool,
@@ -26,6 +28,8 @@ FORMATS = {
     "uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     "date-time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
 }
+
+TURNING = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 Schema = Mapping[str, Any]
 
@@ -72,7 +76,10 @@ def _bounded(schema: Schema, value: Any) -> bool:
         pattern = FORMATS[schema["format"]] if "format" in schema else None
         return (
             schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
-            and ("pattern" not in schema or re.search(schema["pattern"], value, re.ASCII) is not None)
+            and (
+                "pattern" not in schema
+                or re.search(re.sub(r"\$$", r"\\Z", schema["pattern"]), value, re.ASCII) is not None
+            )
             and (pattern is None or re.fullmatch(pattern, value, re.ASCII) is not None)
         )
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
@@ -138,14 +145,16 @@ def examples(schema: Schema, schemas: Schema, depth: int = 2) -> st.SearchStrate
 
 
 def _strings(schema: Schema) -> st.SearchStrategy[str]:
-    match schema.get("format"), schema.get("pattern"):
+    match schema.get("format"), str(schema.get("pattern", PRINTABLE[False])):
         case "uuid", _:
             return st.uuids().map(str)
         case "date-time", _:
             return st.datetimes().map(lambda moment: f"{moment.replace(microsecond=0).isoformat()}Z")
-        case _, None:
+        case _, pattern if pattern in PRINTABLE.values():
             low, high = schema.get("minLength", 0), schema.get("maxLength", 20)
-            letters = st.characters(exclude_categories=["Cs"]) | st.sampled_from(string.ascii_letters)
+            letters = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=TURNING) | st.sampled_from(
+                string.ascii_letters
+            )
             return st.text(letters, min_size=low, max_size=min(high, low + 40)) | st.just("x" * high)
         case _, pattern:
             return st.from_regex(re.compile(pattern, re.ASCII)).filter(lambda text: not text.endswith("\n"))

@@ -336,3 +336,8 @@ def test_configured_numbers_are_used() -> None:
     assert frame(with_config=settings)["MessageType"] == 101
     assert frame("order.quote", order=order(), with_config=settings)["MessageType"] == 102
     assert frame("order.get", order_id=GUID, with_config=settings)["MessageType"] == 104
+
+
+@pytest.mark.parametrize("method", ["order.create", "order.quote"])
+def test_an_order_has_a_line(method: str) -> None:
+    assert faults(method, order=order(lines=[]))["order.lines"] == "expected at least one line"

@@ -278,3 +278,7 @@ def test_all_faults_are_told_at_once() -> None:
         covers=1, **line_with(name=None, modifier="a" * 65), payments=[{"method": "m" * 33, "amount": 1}]
     )
     assert set(found) == {"order.covers", "order.lines[0].name", "order.lines[0].modifier", "order.payments[0].method"}
+
+
+def test_an_order_has_a_line() -> None:
+    assert add(order(lines=[]))[1] == [Fault("order.lines", "expected at least one line")]

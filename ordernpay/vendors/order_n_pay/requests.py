@@ -147,6 +147,8 @@ def _order(order: Order, model: tuple[Field, ...], out: Outgoing) -> JsonObject:
     for name in ("customer", "ready_at"):
         if getattr(order, name) is not None:
             out.refuse(f"order.{name}", "order-n-pay has no place for it")
+    if not order.lines:
+        out.refuse("order.lines", "expected at least one line")
     names = {field.name for field in model}
     if "Covers" not in names and order.covers is not None:
         order = evolve(order, covers=None)  # a quote is priced without covers (page OrderNPaySimulateOrderRequest)

@@ -121,6 +121,8 @@ def add_body(order: Order, config: RosConfig, options: Options, faults: list[Fau
         for name in ("service_charge", "customer", "covers")
         if getattr(order, name) is not None
     ]
+    if not order.lines:
+        faults.append(Fault("order.lines", "expected at least one line"))
     products: list[JsonValue] = [
         _product(line, f"order.lines[{i}]", names, faults) for i, line in enumerate(order.lines)
     ]
