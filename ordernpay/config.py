@@ -1,16 +1,15 @@
 """The configuration file (contract, section 3): TOML, checked whole, with secrets that never show themselves."""
 
-import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import attrs
 from attrs import field, frozen
 
+from ordernpay.addresses import address_fault, is_loopback
 from ordernpay.conversion import CONVERTER, Fault, Faults, structure
 from ordernpay.credentials import credential
 from ordernpay.jsontext import JsonObject
@@ -316,40 +315,6 @@ def addresses(config: SessionConfig) -> dict[str, str]:
         if "schemes" in attribute.metadata and value is not None:
             found[attribute.name] = value
     return found
-
-
-def address_fault(url: str, schemes: tuple[str, str], *, allow_insecure: bool) -> str | None:
-    """Why an address cannot be used, if so.
-
-    Args:
-        url: the address.
-        schemes: the safe scheme and its plain twin, e.g. ``("wss", "ws")``.
-        allow_insecure: the session says that plain is wanted.
-    """
-    safe, plain = schemes
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme not in schemes or not host or any(not letter.isprintable() or letter == " " for letter in url):
-        return f"expected an address such as {safe}://pos.example.net/"
-    if parts.username or parts.password:
-        return "expected an address without user name and password"
-    if parts.scheme == plain and not allow_insecure and not is_loopback(host):
-        return f"expected {safe}://; plain {plain}:// is for loopback only, unless allow_insecure = true"
-    return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name means this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def doubts(config: Config) -> list[Fault]:

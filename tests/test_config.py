@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
+from ordernpay.addresses import address_fault, is_loopback
 from ordernpay.config import (
     CONFIG_VARIABLE,
     DEFAULT_PATH,
     Config,
     ConfigError,
     Secret,
-    address_fault,
     config_path,
     doubts,
-    is_loopback,
     load,
     read,
 )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from ordernpay.config import is_loopback
+from ordernpay.addresses import is_loopback
 from ordernpay.simulator.faults import Faults
 from ordernpay.simulator.order_n_pay import Credentials, dial, serve
 from ordernpay.simulator.shop import CREATE_PAYMENT, GET_ORDER, PROVIDER_ID, SIMULATE_ORDER, STAFF, Shop

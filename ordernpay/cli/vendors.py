@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ordernpay.addresses import is_loopback
 from ordernpay.cli.tills import quoted
-from ordernpay.config import is_loopback
 from ordernpay.simulator import doshii as doshii_simulator
 from ordernpay.simulator import ros as ros_simulator
 from ordernpay.simulator.doshii import DoshiiSimulator

@@ -78,6 +78,13 @@ _SENTENCES: Final = (
         "Nothing answers there: the other machine is off, or a firewall drops what we send. Check both.",
     ),
     (
+        "an address that may be used",
+        (
+            "The token comes without the address of ROS, or with one of this machine or its network. If ROS is there, name "
+            "the address in service_urls of the session; if not, check auth_url."
+        ),
+    ),
+    (
         "HTTP 40[13]|refused our credentials|refused with HTTP 400|code 1008|answered without a token",
         CREDENTIALS,
     ),
@@ -97,7 +104,7 @@ _SENTENCES: Final = (
         "The vendor's own service is in trouble. It is tried again by itself; if it lasts, call the vendor.",
     ),
     (
-        "HTTP [1-4][0-9][0-9]|no websocket|no JSON|without a usable token",
+        "HTTP [1-4][0-9][0-9]|no websocket|no JSON",
         "Something answers there, but not as the vendor's interface does. Check host, port and path of the address.",
     ),
     (

@@ -40,7 +40,7 @@ CASES = [
     ("the POS answered HTTP 200 instead of opening a websocket", "Check host, port and path"),
     ("no websocket there (InvalidMessage)", "Check host, port and path"),
     ("token handshake: the answer is no JSON", "Check host, port and path"),
-    ("the authorisation server answered without a usable token", "Check host, port and path"),
+    ("the authorisation server answered without a token for an address that may be used (svc)", "service_urls"),
     ("silent: no answer to a ping within 10 s", "does not answer"),
     ("sent, and not answered: RemoteProtocolError; it had no effect", "does not answer"),
     ("the machine slept for 61 s", "slept"),

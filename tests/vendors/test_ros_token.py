@@ -196,8 +196,11 @@ async def test_refused_credentials_are_told_as_such(status: int) -> None:
         (NoAnswer("reset"), "authorisation server: reset"),
         (Answered(500), "the authorisation server answered HTTP 500"),
         (Answered(302), "the authorisation server answered HTTP 302"),
-        (Answered(200), "the authorisation server answered without a usable token"),
-        (Answered(200, b"[]"), "the authorisation server answered without a usable token"),
+        (Answered(200), "the authorisation server answered without a token for an address that may be used (svc)"),
+        (
+            Answered(200, b"[]"),
+            "the authorisation server answered without a token for an address that may be used (svc)",
+        ),
     ],
 )
 async def test_no_token_means_that_nothing_was_sent_to_ros(result: Result, why: str) -> None:
@@ -230,13 +233,48 @@ async def test_no_token_means_that_nothing_was_sent_to_ros(result: Result, why: 
 )
 async def test_a_token_that_cannot_be_used_safely_is_none(changes: dict[str, Any]) -> None:
     tokens, _, _ = desk(granted(**changes))
-    assert await none(tokens) == "the authorisation server answered without a usable token"
+    assert (
+        await none(tokens) == "the authorisation server answered without a token for an address that may be used (svc)"
+    )
 
 
-async def test_plain_http_is_for_loopback_or_where_it_is_wanted() -> None:
-    tokens, _, _ = desk(granted(svc="http://127.0.0.1:9/"))
+@pytest.mark.parametrize(
+    "svc",
+    [
+        "http://127.0.0.1:9/",
+        "http://ros7.example/",
+        "http://localhost:1/",
+        "https://127.0.0.1:1/",
+        "https://localhost/",
+        "https://LOCALHOST./",
+        "https://a.localhost/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://0.0.0.0/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://127.1/",
+        "https://10.0.0.8/",
+        "https://192.168.1.1/",
+        "https://[fe80::1%25eth0]/",
+        "https://[fd00::1]/",
+        "https://169.254.169.254/latest",
+        "https://224.0.0.1/",
+        "https://till/",
+        "https://till.local/",
+        "https://ros7.example\\@evil.example/",
+    ],
+)
+async def test_a_token_leads_to_no_other_place_of_this_machine_or_its_network(svc: str) -> None:
+    tokens, http, _ = desk(granted(svc=svc), allow_insecure=True)
+    assert "(svc)" in await none(tokens)
+    assert len(http.asked) == 1
+
+
+async def test_the_place_of_the_authorisation_server_and_what_the_configuration_names_may_be_used() -> None:
+    tokens, _, _ = desk(granted(svc="http://127.0.0.1:1/elsewhere/"))
     await got(tokens)
-    tokens, _, _ = desk(granted(svc="http://ros7.example/"), allow_insecure=True)
+    tokens, _, _ = desk(granted(svc="http://127.0.0.1:9/x"), service_urls=["http://127.0.0.1:9"])
     await got(tokens)
 
 

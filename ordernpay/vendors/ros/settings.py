@@ -5,9 +5,11 @@ from typing import Annotated, Any
 import attrs
 from attrs import field, frozen
 
+from ordernpay.addresses import address_fault
 from ordernpay.config import Interval, Name, Secret, SessionConfig
+from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonObject
-from ordernpay.rules import FreeObject, Guid, Text, Whole
+from ordernpay.rules import FreeObject, Guid, Text, Whole, shown
 
 GuidText = Annotated[str, Guid()]
 Number = Annotated[int, Whole(0, 2**31 - 1)]
@@ -75,6 +77,7 @@ class RosConfig(SessionConfig):
 
     Attributes:
         auth_url: where tokens come from.
+        service_urls: addresses that a token may lead to beside public ones with https and that of auth_url itself.
         organisation: code of the organisation.
         client_id: what PowerEPOS gave you to act for it.
         client_secret: the secret to it.
@@ -93,6 +96,7 @@ class RosConfig(SessionConfig):
     auth_url: str = field(
         default="https://auth.powerepos.cloud/authorisation/token", metadata={"schemes": ("https", "http")}
     )
+    service_urls: tuple[Annotated[str, Text(1, 512)], ...] = ()
     organisation: Annotated[str, Text(1, 16)]
     client_id: Annotated[str, Text(1, 256)]
     client_secret: Secret
@@ -114,6 +118,14 @@ class RosConfig(SessionConfig):
     error_delays: tuple[Interval, ...] = (0.5, 1.0, 2.0)
     token_margin: Interval = 60.0
     probe_seconds: Interval = 60.0
+
+    def faults(self) -> list[Fault]:
+        """What is wrong across keys."""
+        found = (
+            (url, address_fault(url, ("https", "http"), allow_insecure=self.allow_insecure))
+            for url in self.service_urls
+        )
+        return [Fault("service_urls", f"{shown(url)}: {why}") for url, why in found if why is not None]
 
     def merged(self, options: Options) -> Options:
         """A call's options over the session's own; `extra` fields of both."""

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import anyio
 from attrs import frozen
 
+from ordernpay.addresses import address_fault, is_public, origin
 from ordernpay.clock import Clock
-from ordernpay.config import address_fault
 from ordernpay.jsontext import JsonValue
 from ordernpay.outcomes import Failure, Outcome, ended
 from ordernpay.vendors.http import Answered, Call, Http, NotSent, Result
@@ -105,7 +105,7 @@ class TokenDesk:
             return NotSent(f"the authorisation server answered HTTP {result.status}")
         token = self._token = self._token_of(result.json())
         if token is None:
-            return NotSent("the authorisation server answered without a usable token")
+            return NotSent("the authorisation server answered without a token for an address that may be used (svc)")
         self.refused = None
         return token
 
@@ -114,11 +114,22 @@ class TokenDesk:
         value, base = reader.text("access_token"), reader.text("svc")
         if not value or not base or not value.isascii() or not value.isprintable() or " " in value:
             return None
-        if address_fault(base, ("https", "http"), allow_insecure=self._config.allow_insecure) or set("?#") & set(base):
+        if set("?#") & set(base) or not self._may_lead_to(base):
             return None
         life = _life(reader.get("expires_in"))
         margin = min(self._config.token_margin, life / 2)
         return Token(value, base, self._clock.now() + max(SHORTEST_LIFE, life - margin))
+
+    def _may_lead_to(self, base: str) -> bool:
+        """Whether an address that came with a token is one to go to with it.
+
+        The authorisation server says where ROS is; it does not say what else there is on this machine and in its network.
+        """
+        if address_fault(base, ("https", "http"), allow_insecure=self._config.allow_insecure):
+            return False
+        scheme, host, _ = origin(base)
+        known = {origin(url) for url in (self._config.auth_url, *self._config.service_urls)}
+        return origin(base) in known or (scheme == "https" and is_public(host))
 
 
 def _life(told: JsonValue) -> float:
