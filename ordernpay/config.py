@@ -184,12 +184,16 @@ class SessionConfig:
     Attributes:
         vendor: whose interface it speaks; one of those below.
         ca_file: certificates of authorities, PEM, that count beside the system's own.
+        client_certificate: file of the certificate that we show to a vendor who asks for one, PEM, with its chain.
+        client_key: the key of client_certificate, PEM, without a password.
         allow_insecure: take plain ws:// and http:// for another host than this one.
         max_in_flight: commands under way at a time.
     """
 
     vendor: str
     ca_file: str | None = None
+    client_certificate: str | None = None
+    client_key: Secret | None = None
     allow_insecure: bool = False
     max_in_flight: Count = 256
 
@@ -294,7 +298,7 @@ def _read_session(name: str, table: object, vendors: Mapping[str, type[Any]]) ->
 
 def config_faults(config: SessionConfig) -> list[Fault]:
     """What a session's configuration says wrong across its keys: insecure addresses, and the vendor's own rules."""
-    faults = []
+    faults = client_key_faults(config)
     for attribute in attrs.fields(type(config)):
         value = getattr(config, attribute.name)
         schemes = attribute.metadata.get("schemes")
@@ -305,6 +309,17 @@ def config_faults(config: SessionConfig) -> list[Fault]:
             faults.append(Fault(attribute.name, complaint))
     own = getattr(config, "faults", None)
     return faults + (own() if own is not None else [])
+
+
+def client_key_faults(config: SessionConfig) -> list[Fault]:
+    """What is wrong with the two that go together."""
+    certificate, key = config.client_certificate, config.client_key
+    if (certificate is None) != (key is None):
+        name = "client_key" if key is None else "client_certificate"
+        return [Fault(name, "expected both or neither of client_certificate and client_key")]
+    if key is not None and "PRIVATE KEY-----" not in key.reveal():
+        return [Fault("client_key", 'expected a key in PEM form, as { credential = "name" } or { file = "path" }')]
+    return []
 
 
 def addresses(config: SessionConfig) -> dict[str, str]:

@@ -11,6 +11,7 @@ from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonValue
 from ordernpay.rpc.access import idle_rules, unknown_groups
 from ordernpay.rpc.methods import METHODS
+from ordernpay.vendors.tls import ClientTls
 
 
 @click.command()
@@ -46,10 +47,18 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
 
 
 def _authorities(config: Config) -> list[Fault]:
-    """Sessions whose ca_file is none: each stays down, and the others are served."""
-    named = {name: session.ca_file for name, session in config.sessions.items() if session.ca_file is not None}
-    found = ((name, authorities_fault(file)) for name, file in named.items())
-    return [Fault(f"sessions.{name}.ca_file", f"{why}: it will stay down") for name, why in found if why is not None]
+    """Sessions that cannot use a file of theirs for TLS: each stays down, and the others are served."""
+    found = []
+    for name, session in config.sessions.items():
+        why = None if session.ca_file is None else authorities_fault(session.ca_file)
+        if why is not None:
+            found.append(Fault(f"sessions.{name}.ca_file", f"{why}: it will stay down"))
+            continue
+        try:
+            ClientTls.of(session).context()
+        except OSError as error:
+            found.append(Fault(f"sessions.{name}.client_certificate", f"{error}: it will stay down"))
+    return found
 
 
 def _line(file: str, label: str, fault: Fault) -> str:

@@ -45,11 +45,18 @@ _SENTENCES: Final = (
         "The vendor's TLS certificate was not accepted. `ordernpay doctor` tells what is wrong with it.",
     ),
     (
+        "client.certificate|client_key",
+        (
+            "The vendor wants to see a certificate of ours, or does not like the one that it is shown. Set client_certificate "
+            "and client_key as the vendor has given them to you, and check that they have not expired."
+        ),
+    ),
+    (
         "ca_file|FileNotFoundError|PermissionError",
         "The file named as ca_file cannot be used by the daemon. Check its path, its content and who may read it.",
     ),
     (
-        "SSLError|SSL",
+        "SSLError|SSL|TLS failed|speaks (no )?TLS",
         (
             "What answers there speaks no TLS that this machine understands. Check the port and the scheme (wss://, "
             "https://) of the address."

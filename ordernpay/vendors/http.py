@@ -33,6 +33,7 @@ from ordernpay.clock import Clock
 from ordernpay.jsontext import JsonValue
 from ordernpay.vendors.paths import inside
 from ordernpay.vendors.reading import charset_of, tolerant
+from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.unpacking import ACCEPTED, Unpacker, Unusable
 
 T = TypeVar("T")
@@ -162,7 +163,7 @@ class Http:
 
     Args:
         clock: for deadlines.
-        ca_file: authorities to trust beside the system's.
+        tls: what the session brings along for TLS.
         carried: told of what each request proves itself with, which its answer may repeat.
         most_bytes: of an answer, as it comes and unpacked.
     """
@@ -170,13 +171,13 @@ class Http:
     def __init__(
         self,
         clock: Clock,
-        ca_file: str | None = None,
+        tls: ClientTls | None = None,
         *,
         carried: Callable[[str], None] | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._clock = clock
-        self._ca_file = ca_file
+        self._client_tls = tls or ClientTls()
         self._carried = carried
         self._most_bytes = most_bytes
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -297,7 +298,8 @@ class Http:
                 self.seen(request.url.host, response.extensions["network_stream"].get_extra_info("ssl_object"))
                 return await self._read(response, most)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            why = reason_of(error)
+            sent = flight.sent and sending is not None
+            why = self._client_tls.reason(error, secure=call.url.startswith("https:"), sent=sent)
             return NoAnswer(why) if flight.sent else NotSent(why)
         finally:
             await _close(flight.stream)
@@ -305,7 +307,7 @@ class Http:
     def _trust(self) -> ssl.SSLContext:
         """Whom to trust, read anew now and then, since authorities change while a daemon lives."""
         if self._tls is None or self._clock.now() - self._tls[1] > TRUST_SECONDS:
-            self._tls = trust(self._ca_file), self._clock.now()
+            self._tls = self._client_tls.context(), self._clock.now()
         return self._tls[0]
 
     async def _read(self, response: httpx.Response, most: int) -> Result:
@@ -318,7 +320,7 @@ class Http:
         except Unusable as error:
             broke = NoAnswer(f"{error} (HTTP {status})", final=True)
         except httpx.HTTPError as error:
-            broke = NoAnswer(f"the answer broke off: {reason_of(error)}")
+            broke = NoAnswer(f"the answer broke off: {self._client_tls.reason(error, secure=True, sent=True)}")
         finally:
             await response.aclose()
         if broke.why and not refused:
@@ -342,14 +344,6 @@ async def _unpack(response: httpx.Response, body: bytearray, most: int) -> None:
         if pieces > MOST_PIECES:
             raise Unusable(f"an answer in more than {MOST_PIECES} pieces")
     unpacker.end()
-
-
-def trust(ca_file: str | None) -> ssl.SSLContext:
-    """The system's authorities, and those of a file beside them; raises `OSError` where the file is of no use."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
 
 
 async def _marked(sending: Mark, flight: _Flight) -> None:
@@ -377,14 +371,3 @@ def _unsendable(call: Call) -> str | None:
 async def apart(body: bytes, read: Callable[[], T]) -> T:
     """Read a body in a thread where the loop would stand still for it too long."""
     return await anyio.to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()
-
-
-def reason_of(error: Exception) -> str:
-    """What is known of a failure without its text, which may hold an address with its query."""
-    cause: BaseException = error
-    while (below := cause.__cause__ or cause.__context__) is not None:
-        cause = below
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"TLS certificate not accepted: {cause.verify_message}"
-    text = getattr(cause, "strerror", None)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -307,7 +307,7 @@ async def test_an_address_where_nobody_is() -> None:
     ears = Ears()
     async with serving(feed(ears, "ws://127.0.0.1:1/").run):
         await until(lambda: len(ears.lost()) >= 2)
-    assert ears.lost()[0] == "no socket: ConnectionRefusedError"
+    assert (ears.lost()[0] or "").startswith("no socket: ConnectionRefusedError: Connect call failed")
 
 
 async def test_a_socket_over_tls_is_verified(tmp_path: Path) -> None:
@@ -318,14 +318,15 @@ async def test_a_socket_over_tls_is_verified(tmp_path: Path) -> None:
         address = url(vendor).replace("ws:", "wss:")
         async with serving(feed(ears, address).run):
             await until(ears.lost)
-        assert (ears.lost()[0], vendor.paths) == ("no socket: SSLCertVerificationError", [])
+        assert (ears.lost()[0] or "").startswith("no socket: TLS certificate not accepted: ")
+        assert vendor.paths == []
         async with serving(feed(ears, address, ca_file=ca_file).run):
             await until(lambda: ears.ups)
         [(host, certificate)] = ears.seen
         assert host == "127.0.0.1"
         assert certificate is not None
         async with serving(feed(ears, address, ca_file=str(tmp_path / "none")).run):
-            await until(lambda: ears.lost()[-1] == "no socket: FileNotFoundError")
+            await until(lambda: "none: cannot be used (No such file" in (ears.lost()[-1] or ""))
 
 
 async def test_a_vendor_that_takes_no_more_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

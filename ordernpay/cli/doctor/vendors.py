@@ -16,7 +16,7 @@ from ordernpay.cli.doctor.findings import Finding, doubtful, ok, wrong
 from ordernpay.cli.doctor.probing import NoWay, Shown, reach, resolve, visit
 from ordernpay.cli.doctor.situation import Situation, waits
 from ordernpay.config import addresses
-from ordernpay.vendors.http import trust
+from ordernpay.vendors.tls import ClientTls
 
 DAY: Final = 86_400
 SOON_DAYS: Final = 21
@@ -46,7 +46,7 @@ class Endpoint:
     host: str
     port: int
     secure: bool
-    ca_file: str | None
+    tls: ClientTls
 
     @property
     def subject(self) -> str:
@@ -61,7 +61,7 @@ def endpoints_of(situation: Situation) -> list[Endpoint]:
         for url in addresses(session).values():
             parts = urlsplit(url)
             port = parts.port or PORTS[parts.scheme]
-            found.append(Endpoint(name, parts.hostname or "", port, parts.scheme in SECURE, session.ca_file))
+            found.append(Endpoint(name, parts.hostname or "", port, parts.scheme in SECURE, ClientTls.of(session)))
     return list(dict.fromkeys(found))
 
 
@@ -111,11 +111,10 @@ async def look_at_endpoint(endpoint: Endpoint) -> list[Finding]:
     except NoWay as error:
         return [*findings, wrong("reach", subject, str(error), _reach_remedy(str(error)))]
     try:
-        trusted = trust(endpoint.ca_file) if endpoint.secure else None
+        trusted = endpoint.tls.context() if endpoint.secure else None
     except OSError as error:
-        found = f"ca_file {endpoint.ca_file} cannot be used: {error.strerror or type(error).__name__}"
-        remedy = "it has to be there, readable for the daemon, with a certificate in PEM form"
-        return [*findings, wrong("tls", subject, found, remedy)]
+        remedy = "it has to be there, readable for the daemon, in PEM form"
+        return [*findings, wrong("tls", subject, str(error), remedy)]
     try:
         shown = await visit(address, endpoint.port, endpoint.host, trusted)
     except NoWay as error:
@@ -164,7 +163,7 @@ def _refused(endpoint: Endpoint, code: int, message: str, shown: Certificate | N
             "if it is the POS' own, name its authority's certificate as ca_file; "
             "if not, something in the venue's network answers in the vendor's place"
         )
-        if endpoint.ca_file is None:
+        if endpoint.tls.ca_file is None:
             remedy += "; if every vendor fails so, `apt install --reinstall ca-certificates`"
         return f"the certificate is from an authority that this machine does not know{whose}", remedy
     return f"the certificate was not accepted: {message}{whose}", "ask the vendor, with these words"

@@ -22,11 +22,11 @@ from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.doshii import answers
 from ordernpay.vendors.doshii.settings import DoshiiConfig
-from ordernpay.vendors.http import trust
 from ordernpay.vendors.protocol import SessionState
 from ordernpay.vendors.pulse import Pulse
 from ordernpay.vendors.reading import tolerant
 from ordernpay.vendors.reporter import Signal
+from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.websocket import Connect
 
 UNAUTHORISED: Final = frozenset({401, 403})
@@ -122,7 +122,8 @@ class Feed:
             said = f"the socket was refused with HTTP {status}"
             return Refusal(said) if status in UNAUTHORISED else said, 0.0
         except (WebSocketException, OSError, EOFError, ValueError) as error:
-            return f"no socket: {type(error).__name__}", 0.0
+            secure = (self._config.socket_url or "").startswith("wss:")
+            return f"no socket: {ClientTls.of(self._config).reason(error, secure=secure)}", 0.0
         why: str | Refusal = "closed by us"
         began = self._clock.now()
         with anyio.CancelScope() as scope:
@@ -147,7 +148,7 @@ class Feed:
         if config.device_id is not None:
             query["deviceId"] = config.device_id
         joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
-        tls = trust(config.ca_file) if parts.scheme == "wss" else None
+        tls = ClientTls.of(config).context() if parts.scheme == "wss" else None
         connection = await Connect(
             urlunsplit(parts._replace(path=parts.path or "/", query=joined)),
             ssl=tls,

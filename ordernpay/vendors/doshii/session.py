@@ -67,6 +67,7 @@ from ordernpay.vendors.protocol import (
 )
 from ordernpay.vendors.reading import Reader
 from ordernpay.vendors.rest import Probing, RestLine, ended_late
+from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.tries import Rules
 
 COMMANDS: Final = (
@@ -90,7 +91,7 @@ class DoshiiSession:
         self.commands = COMMANDS
         self._config = config
         self._clock = clock
-        self._http = Http(clock, config.ca_file, carried=of_session(name).learn)
+        self._http = Http(clock, ClientTls.of(config), carried=of_session(name).learn)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._inbox = Inbox(name, config, clock, publish, self._line, self._catch_up)
         self._missed = Missed(config, clock, self._read, publish, self._inbox, self._line.reporter)

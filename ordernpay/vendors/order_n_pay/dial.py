@@ -11,12 +11,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from ordernpay.certificates import Certificate, of_peer
 from ordernpay.jsontext import JsonObject, JsonValue, dumps
-from ordernpay.vendors.http import reason_of
 from ordernpay.vendors.order_n_pay.exchange import NOT_TAKEN
 from ordernpay.vendors.order_n_pay.settings import OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
 from ordernpay.vendors.protocol import LinkClosed
 from ordernpay.vendors.reading import Reader, tolerant
+from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.websocket import USER_AGENT, Connect, Connection
 
 REFUSED_STATUSES: Final = frozenset({401, 403})
@@ -110,8 +110,12 @@ async def open_link(config: OrderNPayConfig, carried: Callable[[str], None] | No
         CredentialsRefused: not with these credentials.
     """
     url = config.url or ""
-    tls = _trust(config.ca_file)
     secure = urlsplit(url).scheme == "wss"
+    try:
+        trust = ClientTls.of(config)
+        tls = trust.context()
+    except OSError as error:
+        raise Unreachable(str(error)) from None
     with anyio.move_on_after(config.connect_timeout):
         try:
             if config.auth_secret is not None:
@@ -128,13 +132,12 @@ async def open_link(config: OrderNPayConfig, carried: Callable[[str], None] | No
             status = error.response.status_code
             if status in REFUSED_STATUSES:
                 raise CredentialsRefused(f"the POS refused the connection with HTTP {status}") from None
-            raise Unreachable(f"the POS answered HTTP {status} instead of opening a websocket") from None
+            hint = "" if secure or status != httpx.codes.BAD_REQUEST else "; if it speaks TLS, use wss://"
+            raise Unreachable(f"the POS answered HTTP {status} instead of opening a websocket{hint}") from None
         except (InvalidHandshake, InvalidURI, UnicodeError) as error:
-            raise Unreachable(f"no websocket there ({type(error).__name__})") from None
-        except ssl.SSLCertVerificationError as error:
-            raise Unreachable(f"TLS certificate not accepted: {error.verify_message}") from None
+            raise Unreachable(f"no websocket there: {trust.reason(error, secure=secure)}") from None
         except (OSError, EOFError) as error:
-            raise Unreachable(_reason(error)) from None
+            raise Unreachable(trust.reason(error, secure=secure)) from None
         assert isinstance(connection, Connection)  # noqa: S101 - for the type checker: that is what `Connect` makes
         link = DialledLink(connection)
         try:
@@ -148,22 +151,6 @@ async def open_link(config: OrderNPayConfig, carried: Callable[[str], None] | No
             raise Unreachable(error.reason) from None
         return link
     raise Unreachable(f"no connection within {config.connect_timeout:g} s")
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    """The system's store, and the configured file beside it."""
-    tls = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            tls.load_verify_locations(ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise Unreachable(f"ca_file {ca_file}: cannot be used ({error.strerror or type(error).__name__})") from None
-    return tls
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 async def _token(config: OrderNPayConfig, tls: ssl.SSLContext) -> str:
@@ -189,7 +176,9 @@ async def _token(config: OrderNPayConfig, tls: ssl.SSLContext) -> str:
                 raise Unreachable(f"token handshake: HTTP {answer.status_code}")
             told = _told(await _read(answer))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unreachable(f"token handshake: {reason_of(error)}") from None
+        raise Unreachable(
+            f"token handshake: {ClientTls.of(config).reason(error, secure=parts.scheme == 'wss')}"
+        ) from None
     token = Reader(told).text("AccessToken") if isinstance(told, dict) else None
     if not token:
         raise CredentialsRefused("token handshake: answered without a token")

@@ -47,6 +47,7 @@ from ordernpay.vendors.rest import Probing, RestLine, ended_late
 from ordernpay.vendors.ros import webhooks, wire
 from ordernpay.vendors.ros.settings import Options, RosConfig
 from ordernpay.vendors.ros.token import Token, TokenDesk
+from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.tries import Rules
 
 COMMANDS: Final = ("order.create", "order.cancel", "menu.get", "vendor.request")
@@ -78,7 +79,7 @@ class RosSession:
         self._config = config
         self._publish = publish
         self._clock = clock
-        self._http = Http(clock, config.ca_file, carried=of_session(name).learn)
+        self._http = Http(clock, ClientTls.of(config), carried=of_session(name).learn)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._tokens = TokenDesk(config, self._http, clock)
 

@@ -35,6 +35,7 @@ from ordernpay.vendors.rest import Probing, RestLine, Unmarked, ended_late
 from ordernpay.vendors.tevalis import answers, requests, wire
 from ordernpay.vendors.tevalis.requests import Plan
 from ordernpay.vendors.tevalis.settings import Options, TevalisConfig
+from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.tries import Rules, anything
 
 COMMANDS: Final = ("order.quote", "order.create", "order.update", "order.cancel", "menu.get", "vendor.request")
@@ -53,7 +54,7 @@ class TevalisSession:
         self.commands = COMMANDS
         self._config = config
         self._clock = clock
-        self._http = Http(clock, config.ca_file)
+        self._http = Http(clock, ClientTls.of(config))
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._placing: dict[str, str] = {}
 

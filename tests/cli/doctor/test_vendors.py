@@ -20,6 +20,7 @@ from ordernpay.cli.doctor import probing
 from ordernpay.cli.doctor.findings import Finding
 from ordernpay.cli.doctor.vendors import Endpoint, endpoints_of, look_at_endpoint, look_at_vendors
 from ordernpay.config import addresses
+from ordernpay.vendors.tls import ClientTls
 from tests.cli.doctor.given import one, situation, verdicts
 from tests.support.daemons import session
 from tests.support.venues import listening
@@ -58,7 +59,7 @@ def at(seconds: float = 0) -> str:
 
 
 async def look(served: Peer, ca_file: str | None = None, *, secure: bool = True) -> list[Finding]:
-    return await look_at_endpoint(Endpoint("bar", "localhost", served.port, secure, ca_file))
+    return await look_at_endpoint(Endpoint("bar", "localhost", served.port, secure, ClientTls(ca_file)))
 
 
 @contextlib.asynccontextmanager
@@ -154,7 +155,7 @@ async def test_a_ca_file_that_cannot_be_used_is_wrong(tmp_path: Path, content: s
     async with server(None) as served:
         finding = (await look(served, str(path)))[-1]
     assert (finding.check, finding.verdict) == ("tls", "wrong")
-    assert finding.found.startswith(f"ca_file {path} cannot be used")
+    assert finding.found.startswith(f"ca_file {path}: cannot be used")
 
 
 async def test_a_server_without_tls_is_wrong(ca_file: str) -> None:
@@ -248,7 +249,7 @@ async def test_a_name_that_nobody_knows_is_wrong(monkeypatch: pytest.MonkeyPatch
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    [finding] = await look_at_endpoint(Endpoint("bar", "pos.invalid", 443, True, None))
+    [finding] = await look_at_endpoint(Endpoint("bar", "pos.invalid", 443, True, ClientTls()))
     assert (finding.check, finding.verdict, finding.found) == ("dns", "wrong", "Name or service not known")
     assert finding.remedy is not None
     assert "resolvectl query pos.invalid" in finding.remedy
@@ -263,7 +264,7 @@ async def test_a_resolver_that_hangs_does_not_hold_the_doctor(monkeypatch: pytes
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     monkeypatch.setattr(probing, "DEADLINE", 0.2)
-    [finding] = await asyncio.wait_for(look_at_endpoint(Endpoint("bar", "pos.invalid", 443, True, None)), 10)
+    [finding] = await asyncio.wait_for(look_at_endpoint(Endpoint("bar", "pos.invalid", 443, True, ClientTls())), 10)
     hanging.set()
     assert (finding.verdict, finding.found) == ("wrong", "no answer from DNS within 0.2 s")
 
@@ -271,7 +272,7 @@ async def test_a_resolver_that_hangs_does_not_hold_the_doctor(monkeypatch: pytes
 async def test_a_closed_port_is_wrong_and_says_that_the_machine_is_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        [finding] = await look_at_endpoint(Endpoint("bar", "127.0.0.1", unused.getsockname()[1], True, None))
+        [finding] = await look_at_endpoint(Endpoint("bar", "127.0.0.1", unused.getsockname()[1], True, ClientTls()))
     assert (finding.check, finding.verdict, finding.found) == ("reach", "wrong", "Connection refused")
     assert finding.remedy is not None
     assert finding.remedy.startswith("that machine is there")
@@ -283,7 +284,7 @@ async def test_a_machine_that_is_off_is_wrong_in_time(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(anyio, "connect_tcp", never)
     monkeypatch.setattr(probing, "DEADLINE", 0.2)
-    [finding] = await asyncio.wait_for(look_at_endpoint(Endpoint("bar", "127.0.0.1", 9, True, None)), 10)
+    [finding] = await asyncio.wait_for(look_at_endpoint(Endpoint("bar", "127.0.0.1", 9, True, ClientTls())), 10)
     assert (finding.verdict, finding.found) == ("wrong", "no answer within 0.2 s")
     assert finding.remedy is not None
     assert "firewall" in finding.remedy
