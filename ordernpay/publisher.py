@@ -44,8 +44,11 @@ class SessionPublisher:
         return Published(news=settled is not None, settled=len(settled or ()))
 
     async def undecided(self, name: str | None = None, value: str | None = None) -> list[Undecided]:
-        rows = await self._journal.undecided(self._session, name, value)
+        rows = await self._journal.undecided(self._session, self._clock.wall(), name, value)
         return [entry for row in rows if (entry := _undecided(row)) is not None]
+
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        return await self._journal.recall(self._session, name, value)
 
 
 def _undecided(row: Row) -> Undecided | None:
@@ -54,4 +57,4 @@ def _undecided(row: Row) -> Undecided | None:
     except Exception:  # noqa: BLE001 - one row that cannot be read any more must not hide the others
         log.warning("command_unreadable", session=row.session, command_id=row.command_id)
         return None
-    return Undecided(command, row.state, row.accepted_at)
+    return Undecided(command, row.state, row.accepted_at, row.sent_at is not None)

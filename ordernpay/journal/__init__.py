@@ -183,9 +183,11 @@ class Journal:
         """Every command that has no outcome yet, oldest first."""
         return await self._read(store.open_commands)
 
-    async def undecided(self, session: str, name: str | None = None, value: str | None = None) -> list[Row]:
-        """Commands of a session without an outcome, oldest first; with this identity at the vendor, if one is named."""
-        return await self._read(lambda db: identities.undecided(db, session, name, value))
+    async def undecided(
+        self, session: str, wall: float, name: str | None = None, value: str | None = None
+    ) -> list[Row]:
+        """Commands of a session without a certain outcome, oldest first; with this identity at the vendor, if named."""
+        return await self._read(lambda db: identities.undecided(db, session, wall, name, value))
 
     async def list_commands(
         self, sessions: Sequence[str] | None, state: State | None, after: str | None, limit: int

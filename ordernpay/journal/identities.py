@@ -6,6 +6,8 @@ from typing import Final
 from ordernpay.journal.rows import Row, read_row
 
 MOST_UNDECIDED: Final = 1_000
+DOUBTED: Final = 3_600.0
+"""Seconds for which it may still be shown that a command was done that ended as failed: vendors repeat for an hour."""
 
 
 def remember(connection: sqlite3.Connection, command_id: str, vendor_ids: dict[str, str]) -> None:
@@ -29,10 +31,17 @@ def recall(connection: sqlite3.Connection, session: str, name: str, value: str) 
 
 
 def undecided(
-    connection: sqlite3.Connection, session: str, name: str | None = None, value: str | None = None
+    connection: sqlite3.Connection, session: str, wall: float, name: str | None = None, value: str | None = None
 ) -> list[Row]:
-    """Commands of a session without an outcome, oldest first; with this identity at the vendor, if one is named."""
-    query, values = "SELECT * FROM commands WHERE session = ? AND state IN ('accepted', 'sent', 'unknown')", [session]
+    """Commands of a session without a certain outcome, oldest first; with this identity at the vendor, if one is named.
+
+    One that ended as `failed` although it was sent is of them for as long as its vendor may still show that it acted.
+    """
+    query = (
+        "SELECT * FROM commands WHERE session = ? AND (state IN ('accepted', 'sent', 'unknown')"
+        " OR (state = 'failed' AND sent_at IS NOT NULL AND note IS NULL AND settled_at > ?))"
+    )
+    values: list[str | float] = [session, wall - DOUBTED]
     if name is not None and value is not None:
         query += " AND command_id IN (SELECT command_id FROM vendor_ids WHERE session = ? AND name = ? AND value = ?)"
         values += [session, name, value]

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from ordernpay.commands import Command
-from ordernpay.journal.identities import ids_of, recall, remember
+from ordernpay.journal.identities import DOUBTED, ids_of, recall, remember
 from ordernpay.journal.rows import (
     Event,
     Figures,
@@ -27,8 +27,6 @@ from ordernpay.outcomes import Outcome, State
 from ordernpay.redaction import wordless
 
 _LAST_CHARACTER = "\U0010ffff"
-_DOUBTED = 3_600.0
-"""Seconds for which news may still show that a command was done that ended as failed: vendors repeat theirs for an hour."""
 
 
 def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
@@ -224,7 +222,7 @@ def settle_by_news(
         " AND (state IN ('sent', 'unknown') OR (state = 'accepted' AND sent_at IS NOT NULL)"
         " OR (state = 'failed' AND sent_at IS NOT NULL AND note IS NULL AND settled_at > ?))"
         " ORDER BY state = 'failed', seq DESC LIMIT 1",
-        (session, news.name, news.value, news.made_by, wall - _DOUBTED),
+        (session, news.name, news.value, news.made_by, wall - DOUBTED),
     ).fetchone()
     if found is None:
         return None

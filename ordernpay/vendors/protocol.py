@@ -113,11 +113,19 @@ class Report:
 
 @frozen
 class Undecided:
-    """A command without an outcome: `accepted`, `sent`, or `unknown`. `accepted_at` is wall time."""
+    """A command without an outcome that is certain.
+
+    Attributes:
+        command: what was asked.
+        state: `accepted`, `sent`, `unknown`; or `failed`, after it was sent and not long ago.
+        accepted_at: wall time.
+        sent: whether any try of it went out.
+    """
 
     command: Command
     state: State
     accepted_at: float
+    sent: bool
 
 
 class Publish(Protocol):
@@ -145,7 +153,15 @@ class Publish(Protocol):
         ...
 
     async def undecided(self, name: str | None = None, value: str | None = None) -> "Sequence[Undecided]":
-        """Read which commands of this session have no outcome, oldest first: with this vendor identity, if one is named.
+        """Read which commands of this session have no certain outcome, oldest first: with this vendor identity, if named.
+
+        Raises:
+            OSError: the journal cannot be read now.
+        """
+        ...
+
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        """Read what the newest command with this identity has remembered; nothing where there is none.
 
         Raises:
             OSError: the journal cannot be read now.

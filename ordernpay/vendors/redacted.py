@@ -1,7 +1,7 @@
 """A session whose words are redacted, whatever its vendor: outcomes, late ones too, events, its state and the log."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -58,6 +58,10 @@ class RedactedPublish:
     async def undecided(self, name: str | None = None, value: str | None = None) -> Sequence[Undecided]:
         """Read which commands have no outcome; see `Publish`."""
         return await self._publish.undecided(name, value)
+
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        """Read what a command has remembered; see `Publish`."""
+        return await self._publish.recall(name, value)
 
 
 def _report(report: Report, redactor: Redactor) -> Report:

@@ -313,7 +313,7 @@ async def _is_told(venue: Bench, made: Any, status: str) -> bool:
         *((404, 1002, "rejected", 1), (409, 1005, "rejected", 1), (402, 1001, "rejected", 1)),
         *((500, 1006, "unknown", 1), (502, 1006, "unknown", 1), (504, 1006, "unknown", 1)),
         *((408, 1006, "unknown", 1), (520, 1006, "unknown", 1), (524, 1006, "unknown", 1)),  # of what stands before it
-        *((501, 1006, "unknown", 1), (429, 1008, "failed", 1)),
+        (501, 1006, "unknown", 1),
     ],
 )
 async def test_each_status_of_a_new_order_has_its_end(
@@ -342,14 +342,15 @@ async def test_a_location_without_health_is_known_by_its_orders(orders: int, sta
         assert [one for one in told if one != "succeeded"] == ["up", *([state] if state != "up" else [])]
 
 
-async def test_not_ready_is_waited_for(artifacts: Path) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_not_ready_is_waited_for(status: int, artifacts: Path) -> None:
     async with rest.bench(
         artifacts, "doshii", unavailable_seconds=0.8
     ) as venue:  # its last try is over long before the timeout
-        venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=503, count=2)
+        venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=status, count=2)
         assert (await venue.ask("order.create", order=order("doshii"))).ok
         assert venue.simulator.created() == 1
-        venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=503, count=50)
+        venue.simulator.faults.plan(WebFault.STATUS, path=ORDERS, method="POST", status=status, count=50)
         told = await venue.ask("order.create", order=order("doshii"), timeout=1.5)
         assert (told.code, told.state, told.data["retryable"]) == (1008, "failed", True)
 

@@ -433,10 +433,10 @@ def test_commands_without_an_outcome_are_found_by_what_the_vendor_knows_them_by(
     identities.remember(db, sent.command_id, {"external_ref": "R1"})
     identities.remember(db, lost.command_id, {"external_ref": "R1"})
     identities.remember(db, elsewhere.command_id, {"external_ref": "R1"})
-    assert [row.command_id for row in identities.undecided(db, "bar")] == [
+    assert [row.command_id for row in identities.undecided(db, "bar", WALL)] == [
         waiting.command_id,
         sent.command_id,
         lost.command_id,
     ]
-    assert [row.state for row in identities.undecided(db, "bar", "external_ref", "R1")] == ["sent", "unknown"]
-    assert identities.undecided(db, "bar", "external_ref", "R2") == []
+    assert [row.state for row in identities.undecided(db, "bar", WALL, "external_ref", "R1")] == ["sent", "unknown"]
+    assert identities.undecided(db, "bar", WALL, "external_ref", "R2") == []

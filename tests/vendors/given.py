@@ -155,6 +155,9 @@ class Journal:
             raise OSError(5, "Input/output error")
         return [entry for entry in self.held if name is None or self.ids.get(entry.command.key, {}).get(name) == value]
 
+    async def recall(self, name: str, value: str) -> Mapping[str, str]:
+        return next((ids | {"key": key} for key, ids in self.ids.items() if ids.get(name) == value), {})
+
     def _is_known(self, name: str, within: float | None) -> bool:
         before = self.deliveries.get(name)
         return before is not None and (within is None or self.clock.wall() - before <= within)

@@ -1,5 +1,6 @@
 """Doshii's answers and events in the contract's words: mixed money, three envelopes, and whatever else comes."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 import pytest
@@ -149,7 +150,7 @@ WHOLE: Final[dict[str, Any]] = {
 def test_an_order_with_everything() -> None:
     told = answers.order(WHOLE)
     assert (told["id"], told["reference"], told["number"], told["status"]) == ("90217", "APP-1", "T-4", "accepted")
-    assert (told["table"], told["total"], told["notes"]) == ("12", "29.07", ["no salt", "Table 12"])
+    assert (told["table"], told["total"], told["notes"]) == ("12", "29.17", ["no salt", "Table 12"])
     assert told["estimated_at"] == "2026-03-02T01:45:00.000Z"
     lines = told["lines"]
     assert isinstance(lines, list)
@@ -178,8 +179,58 @@ def test_an_order_without_anything() -> None:
 
 
 def test_a_number_of_its_own_and_a_better_time() -> None:
-    told = answers.order({"posDisplayId": 7, "availableEta": "a", "requiredAt": "b"})
-    assert (told["number"], told["estimated_at"]) == ("7", "a")
+    times = {"availableEta": "2026-03-02T12:45:00+11:00", "requiredAt": "2026-03-02T02:00:00Z"}
+    told = answers.order({"posDisplayId": 7, **times})
+    assert (told["number"], told["estimated_at"]) == ("7", "2026-03-02T01:45:00.000Z")
+
+
+@pytest.mark.parametrize(
+    "none", ["soon", "02/03/2026 12:45", "2026-03-02T12:45:00", "0001-01-01T00:00:00Z", "", 17, None]
+)
+def test_what_is_no_time_is_none(none: Any) -> None:
+    assert answers.order({"availableEta": none})["estimated_at"] is None
+    assert answers.order({"availableEta": none, "requiredAt": "2026-03-02T02:00:00Z"})["estimated_at"] is not None
+    told = answers.quote(Reader({"status": "complete", "validUntil": none}), None)
+    assert told.result is not None
+    assert told.result["valid_until"] is None
+
+
+ITEM: Final = {"name": "Tea", "totalAfterSurcounts": "1000"}
+
+
+@pytest.mark.parametrize(
+    ("part", "total"),
+    [
+        ({}, "10.00"),
+        ({"items": [ITEM, ITEM | {"totalAfterSurcounts": "350.0"}]}, "13.50"),
+        ({"items": [ITEM, ITEM | {"totalAfterSurcounts": Decimal("349.99999999999994")}]}, "13.50"),
+        ({"items": [ITEM, ITEM | {"totalAfterSurcounts": Decimal("-0.0")}]}, "10.00"),
+        ({"items": [ITEM, ITEM | {"totalAfterSurcounts": "3.5"}]}, None),
+        ({"items": [ITEM, ITEM | {"totalAfterSurcounts": None}]}, None),
+        ({"items": [ITEM, {}]}, None),
+        ({"items": [ITEM, "Cake"]}, None),
+        ({"items": ITEM}, "10.00"),
+        ({"surcounts": [{"type": "percentage", "amount": "-10"}]}, None),
+        ({"surcounts": [{"type": "absolute", "amount": "-10"}]}, "9.90"),
+        ({"surcounts": [None]}, None),
+        ({"surcounts": "none"}, None),
+        ({"surcounts": None, "taxes": None}, "10.00"),
+        ({"taxes": [{"taxType": "exclusive", "value": "55"}]}, "10.55"),
+        ({"taxes": [{"taxType": "exclusive"}]}, None),
+        ({"taxes": [{"taxType": "inclusive"}]}, "10.00"),
+    ],
+)
+def test_a_total_of_which_a_part_is_not_known_is_not_told(part: Any, total: str | None) -> None:
+    assert answers.order({"items": [ITEM]} | part)["total"] == total
+
+
+@pytest.mark.parametrize(
+    "none", ["", "  ", "00000000-0000-0000-0000-000000000000", "{" + "0" * 32 + "}", None, [], True]
+)
+def test_an_id_that_was_never_set_is_none(none: Any) -> None:
+    assert answers.order({"id": none})["id"] is None
+    assert answers.identity(Reader({"id": none}), "id") is None
+    assert answers.identity(Reader({"id": 0}), "id") == "0"
 
 
 @pytest.mark.parametrize(

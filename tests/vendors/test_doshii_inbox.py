@@ -11,16 +11,21 @@ from hypothesis import strategies as st
 
 from ordernpay.clock import SystemClock
 from ordernpay.jsontext import dumps
+from ordernpay.vendors.doshii import answers
 from ordernpay.vendors.doshii import inbox as module
 from ordernpay.vendors.doshii.inbox import SAME_WITHIN, UNAUTHORISED, Inbox
 from ordernpay.vendors.protocol import Door, HttpAnswer
 from ordernpay.vendors.rest import RestLine
 from tests.support.wait import until
+from tests.vendors import test_doshii_answers as known
 from tests.vendors.given import HandClock, Journal, Script, anything, doshii, objects, serving, webhook
-from tests.vendors.test_doshii_answers import COMPLETE, ID, NAMES, REJECTED
+from tests.vendors.test_doshii_answers import ID, NAMES
 
 BASIC: Final = f"Basic {base64.b64encode(b'key-1:token-1').decode()}"
 SECRETS: Final = {"webhook_key": "key-1", "webhook_token": "token-1"}
+OURS: Final = {"locationId": "Qm7Zt1"}
+COMPLETE: Final = known.COMPLETE | OURS
+REJECTED: Final = known.REJECTED | OURS
 EVENT: Final = {"event": "order_updated", "data": {"id": "1", "status": "accepted"}}
 
 
@@ -285,15 +290,69 @@ async def test_what_happens_at_another_location_is_told_by_the_session_of_that_o
     await box._from_socket(name, data, None)
     assert await told(box, {"event": name, "data": data}) == HttpAnswer(200, {}, result="repeat")
     assert (journal.reports, box.heard()) == ([], {})
-    for location in ("Qm7Zt1", "17", 17, None):
+    for location in ("Qm7Zt1", "17", 18, None):
         await box._from_socket(name, data | {"locationId": location}, None)
     assert len(journal.reports) == 4
 
 
-async def test_a_quote_is_known_by_its_id_alone() -> None:
+async def test_a_quote_of_another_location_is_no_news_and_yet_known_by_its_id() -> None:
     journal = Journal()
-    await told(opened(journal), {"event": "order_preprocess", "data": COMPLETE | {"locationId": "another"}})
-    assert [report.kind for report in journal.reports] == ["quote.completed"]
+    box = opened(journal)
+    await told(box, {"event": "order_preprocess", "data": COMPLETE | {"locationId": "another"}})
+    assert journal.reports == []
+    assert await box.quote(ID, SystemClock().now()) is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"event": "order_updated", "locationId": "another", "data": {"id": "1", "status": "accepted"}},
+        {"type": "order_updated", "data": {"id": "1", "status": "accepted", "LocationID": " another "}},
+        {"event": "order_updated", "data": {"id": "1", "status": "accepted", "location": {"id": "another"}}},
+        {"emit": ["order_created", {"id": "1", "order": {"id": "1", "locationId": "another"}}]},
+        {"event": "order_updated", "data": '{"id": "1", "status": "accepted", "locationId": "another"}'},
+        {"event": "location_subscription", "data": {"id": "another", "status": "subscribed"}},
+        {"event": "transaction_updated", "data": {"id": "t", "orderId": "1", "locationId": "another"}},
+    ],
+)
+async def test_wherever_an_event_names_another_location_it_is_not_ours(body: Any) -> None:
+    journal = Journal()
+    box = opened(journal)
+    assert await told(box, body) == HttpAnswer(200, {}, result="repeat")
+    name_and_data = answers.envelope(body)
+    assert name_and_data is not None
+    await box._from_socket(*name_and_data, body)
+    assert journal.reports == []
+
+
+ODD: Final[dict[str, bytes]] = {
+    "half an emoji": b'{"event":"order_updated","data":{"id":"1","status":"accepted","notes":"x \\ud83e"}}',
+    "a byte order mark": b'\xef\xbb\xbf{"event":"order_updated","data":{"id":"1","status":"accepted"}}',
+    "NUL at the end": b'{"event":"order_updated","data":{"id":"1","status":"accepted"}}\0',
+    "a huge number": b'{"event":"order_updated","data":{"id":"1","status":"accepted","eta":1e999}}',
+    "a key twice": b'{"event":"order_updated","data":{"id":"1","id":"1","status":"accepted"}}',
+    "a letter that was cut": b'{"event":"order_updated","data":{"id":"1","status":"accepted","name":"Caf\xc3"}}',
+    "UTF-16": '{"event":"order_updated","data":{"id":"1","status":"accepted"}}'.encode("utf-16"),
+    "other case": b'{"Event":"order_updated","Data":{"Id":1,"Status":" Accepted"}}',
+    "JSON in JSON": b'{"event":"order_updated","data":"{\\"id\\":\\"1\\",\\"status\\":\\"accepted\\"}"}',
+}
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD.keys())
+async def test_an_oddity_costs_no_event(body: bytes) -> None:
+    journal = Journal()
+    assert await told(opened(journal), body) == HttpAnswer(200, {})
+    [report] = journal.reports
+    assert (report.kind, report.data["order_id"], report.data["status"]) == ("order.updated", "1", "accepted")
+
+
+async def test_numbers_and_their_texts_are_one_event() -> None:
+    journal = Journal()
+    box = opened(journal)
+    await box._from_socket("order_updated", {"id": 1, "status": "accepted"}, None)
+    again = await told(box, {"event": "order_updated", "data": {"status": "accepted", "id": "1"}})
+    assert again == HttpAnswer(200, {}, result="repeat")
+    assert len(journal.reports) == 1
 
 
 # The socket's own

@@ -73,7 +73,7 @@ async def test_ours_is_found_beside_an_earlier_one(case: Any) -> None:
     assert (state, list(ids.values())) == ("succeeded", ["89"])
 
 
-MADE = Answered(200, dumps({"id": "91", "externalOrderRef": "R1", "reference": "R1"}).encode())
+MADE = Answered(200, dumps({"id": "91", "externalOrderRef": "R1", "reference": "R1", "status": "pending"}).encode())
 
 
 @pytest.mark.parametrize("case", [CREATE, PAY], ids=["order", "payment"])

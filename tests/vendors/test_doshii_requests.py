@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ordernpay.conversion import Fault, structure
-from ordernpay.vendors.doshii.requests import Work, by_reference, work
+from ordernpay.vendors.doshii.requests import Work, by_reference, page, work
 from ordernpay.vendors.doshii.settings import Options
 from tests.vendors.given import KEY, command, doshii, said
 
@@ -88,7 +88,7 @@ def test_a_cancel_is_a_status() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order_id", "path"), [("7", "orders/7"), ("../x?y#z", "orders/..%2Fx%3Fy%23z"), ("ü", "orders/%C3%BC")]
+    ("order_id", "path"), [("7", "orders/7"), ("x/y?z#", "orders/x%2Fy%3Fz%23"), ("ü", "orders/%C3%BC")]
 )
 def test_an_order_by_its_id(order_id: str, path: str) -> None:
     told = good("order.get", {"order_id": order_id})
@@ -98,16 +98,37 @@ def test_an_order_by_its_id(order_id: str, path: str) -> None:
 def test_orders_by_the_kiosks_reference() -> None:
     asked = urlsplit(by_reference("APP 1/&=ü"))
     assert asked.path == "orders"
-    assert parse_qs(asked.query) == {"externalOrderRef": ["APP 1/&=ü"], "limit": ["100"]}
+    assert parse_qs(asked.query) == {"externalOrderRef": ["APP 1/&=ü"]}
+
+
+CLIMBING: list[str] = [".", "..", "../x", "..%2Fx", "%2e%2e", "x/..", "..\\x", "%252e."]
+
+
+@pytest.mark.parametrize("identity", CLIMBING)
+def test_an_id_never_leads_out_of_its_path(identity: str) -> None:
+    pay = {"payment": {"method": "visa", "amount": "1.00"}}
+    given: list[tuple[str, dict[str, Any]]] = [
+        *(("order.get", {}), ("order.cancel", {"reason": "x"}), ("payment.create", pay)),
+        ("order.update", {"lines": [LINE]}),
+    ]
+    for method, params in given:
+        assert list(made(method, {"order_id": identity} | params)[1]) == ["order_id"]
+    assert list(made("order.list", {"table": identity})[1]) == ["table"]
+    assert list(made("vendor.request", {"request": {"path": f"orders/{identity}?a=.."}})[1]) == ["request.path"]
+
+
+def test_pages_of_a_list() -> None:
+    assert page("orders", 0) == "orders?limit=100"
+    assert page("orders?status=pending", 200) == "orders?status=pending&limit=100&offset=200"
 
 
 @pytest.mark.parametrize(
     ("params", "path", "query"),
     [
-        ({}, "orders", {"limit": ["100"]}),
-        ({"status": "submitted"}, "orders", {"limit": ["100"], "status": ["pending"]}),
-        ({"status": "cancelled"}, "orders", {"limit": ["100"], "status": ["cancelled,venue_cancelled"]}),
-        ({"status": "closed"}, "orders", {"limit": ["100"], "status": ["complete"]}),
+        ({}, "orders", {}),
+        ({"status": "submitted"}, "orders", {"status": ["pending"]}),
+        ({"status": "cancelled"}, "orders", {"status": ["cancelled,venue_cancelled"]}),
+        ({"status": "closed"}, "orders", {"status": ["complete"]}),
         ({"table": "T 1/2"}, "tables/T%201%2F2/orders", {}),
         ({"table": "5", "status": "accepted"}, "tables/5/orders", {"status": ["accepted"]}),
     ],

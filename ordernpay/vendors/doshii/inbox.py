@@ -1,6 +1,7 @@
 """What Doshii tells a session, by socket and by webhook: durable before it is acknowledged, and once."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 from collections import OrderedDict
@@ -11,7 +12,7 @@ import anyio
 from attrs import evolve
 
 from ordernpay.clock import Clock
-from ordernpay.jsontext import JsonError, JsonObject, JsonValue, dumps, loads
+from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.vendors.doshii import answers
 from ordernpay.vendors.doshii.feed import Feed
 from ordernpay.vendors.doshii.settings import DoshiiConfig
@@ -25,7 +26,7 @@ from ordernpay.vendors.protocol import (
     SessionState,
     WebsocketDoor,
 )
-from ordernpay.vendors.reading import Reader
+from ordernpay.vendors.reading import Reader, charset_of, tolerant
 from ordernpay.vendors.rest import RestLine
 
 UNAUTHORISED: Final = HttpAnswer(401, {"error": "authorisation missing or wrong"})
@@ -35,6 +36,7 @@ CHALLENGE_BYTES: Final = 4_096
 QUOTES_KEPT: Final = 1_000
 PAUSE: Final = 1.0
 PREPROCESS: Final = "order_preprocess"
+SUBSCRIPTION: Final = "location_subscription"
 ENDS: Final = frozenset({"complete", "rejected"})
 ORDER_EVENTS: Final = frozenset({"order_created", "order_updated"})
 MOVES_ON: Final = ORDER_EVENTS | {PREPROCESS, "transaction_created", "transaction_updated"}
@@ -101,7 +103,7 @@ class Inbox:
 
     def _keep_quote(self, name: str, data: JsonObject, raw: JsonValue) -> None:
         reader = Reader(data)
-        quote_id = reader.text("id")
+        quote_id = answers.identity(reader, "id")
         if name != PREPROCESS or quote_id is None or answers.status(reader) not in ENDS:
             return
         self._quotes[quote_id] = (data, raw)
@@ -115,7 +117,8 @@ class Inbox:
     async def _take(self, name: str, data: JsonObject, raw: JsonValue) -> Published:
         """Publish an event, unless its twin was; raises `OSError` while the journal cannot be written."""
         reader = Reader(data)
-        if self._is_elsewhere(name, reader):
+        if self._is_elsewhere(name, data, raw):
+            self._keep_quote(name, data, raw)  # which is known by its id
             return Published(news=False, settled=0)
         content = _digest(name, data)
         if name in MOVES_ON:
@@ -135,21 +138,17 @@ class Inbox:
 
     def _is_caught_up(self, order: Reader) -> bool:
         """Whether an event that comes late tells what was found, and told, by catching up."""
-        status, at = self._caught.get(order.text("id") or "", (None, 0.0))
+        status, at = self._caught.get(answers.identity(order, "id") or "", (None, 0.0))
         return status is not None and status == answers.status(order) and self._clock.wall() - at <= SAME_WITHIN
 
-    def _is_elsewhere(self, name: str, data: Reader) -> bool:
-        """Whether an event is of another location: a socket, or a global webhook, brings those of all that the app serves.
-
-        A quote knows its own by the id. A number is another kind of id than the hashed one that we are given.
-        """
-        location = data.text("locationId")
-        if location is None or location.isdecimal() or name == PREPROCESS:
-            return False
-        return location != self._config.location_id
+    def _is_elsewhere(self, name: str, data: JsonObject, message: JsonValue) -> bool:
+        """Whether an event is of another location: a socket, or a global webhook, brings those of all that the app serves."""
+        if name == SUBSCRIPTION:  # whose id is that of the location
+            data = {"locationId": data.get("id")} | data
+        return answers.is_elsewhere(self._config.location_id, data, message)
 
     def _note(self, order: Reader) -> None:
-        identity, status = order.text("id"), answers.status(order)
+        identity, status = answers.identity(order, "id"), answers.status(order)
         if identity is not None and status is not None:
             self._told[identity] = status
             while len(self._told) > QUOTES_KEPT:
@@ -158,7 +157,7 @@ class Inbox:
     def note_made(self, raw: JsonValue) -> None:
         """An order that we made, unless its events were faster."""
         order = Reader(raw if isinstance(raw, dict) else {})
-        if order.text("id") not in self._told:
+        if answers.identity(order, "id") not in self._told:
             self._note(order)
 
     def heard(self) -> dict[str, str]:
@@ -181,7 +180,7 @@ class Inbox:
     async def caught_up(self, raw: JsonObject) -> None:
         """An order as it stands: told once for each state that it was found in, where we have heard of it or made it."""
         reader = Reader(raw)
-        identity, status = reader.text("id"), answers.status(reader)
+        identity, status = answers.identity(reader, "id"), answers.status(reader)
         if identity is None or status is None or self._told.get(identity) == status:
             return
         heard_of = identity in self._told
@@ -221,8 +220,8 @@ class Inbox:
         if not self._authorised(request.headers.get("authorization", "")):
             return None
         try:
-            message = loads(request.body, max_depth=60) if request.body else {}
-        except JsonError:
+            message: JsonValue = tolerant(request.body, charset_of(request.headers.get("content-type", "")))
+        except (ValueError, RecursionError):
             return HttpAnswer(400, {"error": "expected a JSON object"})
         event = answers.envelope(message)
         if event is None:
@@ -253,12 +252,10 @@ def _challenge(request: HttpRequest) -> str | None:
         return None if request.body.strip(b"{} \r\n") else asked
     if len(request.body) > CHALLENGE_BYTES:
         return None
-    try:
-        match loads(request.body, max_depth=2):
+    with contextlib.suppress(ValueError, RecursionError):
+        match tolerant(request.body, charset_of(request.headers.get("content-type", ""))):
             case {"verify": str(word), **more} if not more:
                 return word
-    except JsonError:
-        pass
     return None
 
 
@@ -268,10 +265,22 @@ def _state(order_id: str, status: str) -> str:
 
 
 def _state_of(order: Reader) -> str | None:
-    identity, status = order.text("id"), answers.status(order)
+    identity, status = answers.identity(order, "id"), answers.status(order)
     return None if identity is None or status is None else _state(identity, status)
 
 
 def _digest(name: str, data: JsonObject) -> str:
-    """The same for the same content, however it came."""
-    return hashlib.sha256(f"{name}\0{dumps(data, sort_keys=True)}".encode()).hexdigest()
+    """The same for the same content, however it came: by which envelope, with numbers or with texts of them."""
+    return hashlib.sha256(f"{name}\0{dumps(_plain(data), sort_keys=True)}".encode()).hexdigest()
+
+
+def _plain(value: JsonValue) -> JsonValue:
+    match value:
+        case dict():
+            return {name: _plain(entry) for name, entry in value.items()}
+        case list():
+            return [_plain(entry) for entry in value]
+        case None | bool():
+            return value
+        case _:
+            return str(value).strip()

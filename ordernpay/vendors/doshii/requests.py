@@ -1,7 +1,7 @@
 """From the contract's commands to Doshii's requests. Pure."""
 
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from attrs import field, frozen
 
@@ -22,8 +22,14 @@ from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.orders import Order
 from ordernpay.vendors.doshii import wire
 from ordernpay.vendors.doshii.settings import DoshiiConfig, Options
+from ordernpay.vendors.paths import climbs, segment
+
+ORDER: Final = "external_ref"
+PAYMENT: Final = "payment_ref"
+"""What an order and a payment are found by at Doshii, in the words of the journal."""
 
 MOST_LISTED: Final = 100
+"""Orders that Doshii puts on one page (page Get Orders)."""
 
 
 @frozen
@@ -43,6 +49,14 @@ class Work:
 
 def work(command: Command, config: DoshiiConfig, options: Options, faults: list[Fault]) -> Work:
     """What a command asks of Doshii; what cannot be said is added to `faults`."""
+    unfit = [
+        Fault(name, f"expected the id of one, got {str(value)[:60]!r}, which no path of Doshii can hold")
+        for name in ("order_id", "table")
+        if (value := getattr(command.params, name, None)) is not None and not _fits_path(value)
+    ]
+    if unfit:
+        faults += unfit
+        return Work("GET", "")
     match command.params:
         case CreateOrder() | QuoteOrder() | UpdateOrder() | CreatePayment() | CancelOrder():
             return _change(command, config, options, faults)
@@ -51,27 +65,40 @@ def work(command: Command, config: DoshiiConfig, options: Options, faults: list[
         case ListOrders() as query:
             return Work("GET", _listing(query, faults))
         case GetMenu():
-            return Work("GET", f"locations/{quote(config.location_id, safe='')}/menu")
+            return Work("GET", f"locations/{segment(config.location_id)}/menu")
         case VendorRequest() as native:
             return _native(native, faults)
         case _:
             raise TypeError(f"doshii has no request for {type(command.params).__name__}")
 
 
+def _fits_path(identity: str) -> bool:
+    try:
+        segment(identity)
+    except ValueError:
+        return False
+    return True
+
+
 def order_path(order_id: str) -> str:
-    """Where an order is."""
-    return f"orders/{quote(order_id, safe='')}"
+    """Where an order is; raises `ValueError` where no path can hold its id."""
+    return f"orders/{segment(order_id)}"
 
 
 def by_reference(reference: str) -> str:
     """Where orders with the kiosk's own id are."""
-    return f"orders?{urlencode({'externalOrderRef': reference, 'limit': MOST_LISTED})}"
+    return f"orders?{urlencode({'externalOrderRef': reference})}"
 
 
-def by_status(statuses: list[str], page: int) -> str:
-    """Where one page of the orders in these states is, the newest first."""
-    wanted: dict[str, str | int] = {"status": ",".join(statuses), "limit": MOST_LISTED}
-    return f"orders?{urlencode(wanted | ({'offset': page * MOST_LISTED} if page else {}))}"
+def by_status(statuses: list[str]) -> str:
+    """Where the orders in these states are, the newest first."""
+    return f"orders?{urlencode({'status': ','.join(statuses)})}"
+
+
+def page(path: str, offset: int) -> str:
+    """One page of what is at a path."""
+    where = urlencode({"limit": MOST_LISTED} | ({"offset": offset} if offset else {}))
+    return f"{path}{'&' if '?' in path else '?'}{where}"
 
 
 def _change(command: Command, config: DoshiiConfig, options: Options, faults: list[Fault]) -> Work:
@@ -81,7 +108,7 @@ def _change(command: Command, config: DoshiiConfig, options: Options, faults: li
             return Work("POST", "orders/preprocess", wire.order_body(order, options, faults, status=None))
         case CreateOrder(order=Order() as order):
             body = wire.create_body(order, config, options, faults)
-            return Work("POST", "orders", body, {"external_ref": order.reference or ""})
+            return Work("POST", "orders", body, {ORDER: order.reference or ""})
         case CreateOrder():
             faults.append(Fault("quote_id", "doshii places no quotes: expected order"))
             return Work("POST", "orders")
@@ -89,7 +116,8 @@ def _change(command: Command, config: DoshiiConfig, options: Options, faults: li
             return _append(params, config, faults)
         case CreatePayment(order_id=order_id, payment=payment):
             body = wire.transaction(payment, "payment", faults, prepaid=False, key=command.key)
-            return Work("POST", f"{order_path(order_id)}/transactions", body)
+            reference = {PAYMENT: payment.reference or command.key}
+            return Work("POST", f"{order_path(order_id)}/transactions", body, reference)
         case _:
             return Work("PUT", order_path(params.order_id), {"status": "cancelled"})
 
@@ -115,10 +143,9 @@ def _listing(query: ListOrders, faults: list[Fault]) -> str:
             known = ", ".join(dict.fromkeys(wire.STATUSES.values()))
             faults.append(Fault("status", f"doshii's orders are never {query.status}: expected one of {known}"))
         wanted["status"] = ",".join(states)
-    if query.table is not None:
-        path = f"tables/{quote(query.table, safe='')}/orders"  # which knows no other query than the status
-        return f"{path}?{urlencode(wanted)}" if wanted else path
-    return f"orders?{urlencode({'limit': MOST_LISTED, **wanted})}"
+    # A table's orders know no other query than the status, and no pages.
+    path = "orders" if query.table is None else f"tables/{segment(query.table)}/orders"
+    return f"{path}?{urlencode(wanted)}" if wanted else path
 
 
 def _native(params: VendorRequest, faults: list[Fault]) -> Work:
@@ -127,7 +154,7 @@ def _native(params: VendorRequest, faults: list[Fault]) -> Work:
     method, path, body = request.pop("method", "POST"), request.pop("path", None), request.pop("body", None)
     if method not in ("GET", "POST", "PUT", "DELETE"):
         faults.append(Fault("request.method", "expected GET, POST, PUT or DELETE"))
-    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path:
-        faults.append(Fault("request.path", "expected a path such as orders"))
+    if not isinstance(path, str) or not path or path.startswith("/") or "://" in path or climbs(path.split("?")[0]):
+        faults.append(Fault("request.path", "expected a path below the base address, such as orders"))
     faults += [Fault(f"request.{name[:60]}", "unknown; known are method, path, body") for name in request]
     return Work(str(method), str(path), body)

@@ -1,20 +1,21 @@
 """A session of Doshii: orders by REST, told what becomes of them by socket or webhook.
 
-| command          | no answer                                                                                        |
-|------------------|--------------------------------------------------------------------------------------------------|
+| command          | no answer, or one that is not Doshii's                                                            |
+|------------------|---------------------------------------------------------------------------------------------------|
 | `order.create`   | looked up by externalOrderRef until the deadline, and now and then afterwards; never sent twice   |
-| `payment.create` | looked up among the order's payments by reference                                                 |
+| `payment.create` | the same, among the order's payments by reference                                                 |
 | `order.update`   | `unknown`: lines that were appended cannot be told from others                                    |
-| `order.cancel`   | read and, where it still stands, cancelled again, until the deadline                              |
+| `order.cancel`   | read and, where it is not cancelled, cancelled again, until the deadline                          |
 | reads, quotes    | sent again                                                                                        |
 
+Doshii's own 503 or 429 says that it could not act now. It has been known to act all the same: a create is sent again only
+where a lookup shows nothing of the first, a cancel where the order is not cancelled; lines are not appended again.
 A change needs the order's `version`: it is read before, and once more after a 409 (page Error codes), where the order's
 state still allows the change.
 """
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import quote
 
 import anyio
 from attrs import evolve
@@ -25,48 +26,48 @@ from ordernpay.commands import (
     Command,
     CreateOrder,
     CreatePayment,
+    ListOrders,
     QuoteOrder,
     UpdateOrder,
 )
 from ordernpay.config import Inbound
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.outcomes import Failure, Outcome, ended, unknown
+from ordernpay.outcomes import Failure, Outcome, ended, succeeded, unknown
 from ordernpay.redaction import of_session
-from ordernpay.vendors.doshii import answers, requests, wire
+from ordernpay.vendors.doshii import answers, requests
+from ordernpay.vendors.doshii.api import NOT_NOW, Api
+from ordernpay.vendors.doshii.creates import Creates
 from ordernpay.vendors.doshii.findings import (
+    CANCELLED,
     CONFLICT,
     REFUSALS,
     cancelled,
-    carried_out,
     doubted,
+    final,
     is_closed,
-    is_ours,
-    lookup_path,
+    is_order,
     no,
-    only_good,
-    rows_of,
     told_by,
-    was_there,
 )
-from ordernpay.vendors.doshii.inbox import Inbox
+from ordernpay.vendors.doshii.inbox import ENDS, Inbox
+from ordernpay.vendors.doshii.lookups import Lookups, read_list
 from ordernpay.vendors.doshii.missed import Missed
 from ordernpay.vendors.doshii.requests import Work
 from ordernpay.vendors.doshii.settings import DoshiiConfig, Options
-from ordernpay.vendors.http import Answered, Call, Http
+from ordernpay.vendors.http import Answered, Http
+from ordernpay.vendors.paths import segment
 from ordernpay.vendors.protocol import (
     Attempt,
     Door,
     Prepared,
     Publish,
-    Report,
     SessionStatus,
-    Settlement,
     WebsocketDoor,
     lacking,
 )
 from ordernpay.vendors.reading import Reader
-from ordernpay.vendors.rest import Probing, RestLine, ended_late
+from ordernpay.vendors.rest import Probing, RestLine
 from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.tries import Rules
 
@@ -76,7 +77,6 @@ COMMANDS: Final = (
 )
 NOT_FOUND: Final = 404
 PROBE_SECONDS: Final = 15.0
-READ_SECONDS: Final = 10.0
 
 
 class DoshiiSession:
@@ -94,7 +94,10 @@ class DoshiiSession:
         self._http = Http(clock, ClientTls.of(config), carried=of_session(name).learn)
         self._line = RestLine(name, self.vendor, self._http, publish, clock)
         self._inbox = Inbox(name, config, clock, publish, self._line, self._catch_up)
-        self._missed = Missed(config, clock, self._read, publish, self._inbox, self._line.reporter)
+        self._api = Api(config, clock, self._line)
+        lookups = Lookups(config.location_id, publish, self._sent)
+        self._creates = Creates(config, clock, self._api, lookups, self._inbox.note_made)
+        self._missed = Missed(config, clock, self._api.reading, publish, self._inbox, lookups)
 
     # Commands
 
@@ -123,28 +126,35 @@ class DoshiiSession:
             case QuoteOrder():
                 return await self._quote(work, attempt, may_wait=may_wait)
             case CreateOrder() | CreatePayment():
-                return await self._create(command, work, attempt, may_wait=may_wait)
+                return await self._creates.perform(command, work, attempt, may_wait=may_wait)
             case CancelOrder(order_id=order_id):
                 return await self._cancel(command, order_id, attempt, may_wait=may_wait)
             case UpdateOrder(order_id=order_id):
                 return await self._append(command, order_id, work, attempt, may_wait=may_wait)
+            case ListOrders(table=table):
+                return await self._list(work, attempt, bare=table is not None, may_wait=may_wait)
             case _:
-                rules = self._rules(repeatable=work.method == "GET", changes=command.type.changes)
-                late = self._late(command) if command.type.changes else None
-                answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=late)
+                changes, repeatable = command.type.changes, work.method == "GET"
+                rules = self._api.rules(repeatable=repeatable, changes=changes, command=command, undone=frozenset())
+                late = final(self._api.late(command)) if changes else None
+                answer = await self._api.ask(work, attempt, rules, may_wait=may_wait, late=late)
                 return answer if isinstance(answer, Outcome) else told_by(command, answer)
 
     async def _quote(self, work: Work, attempt: Attempt, *, may_wait: bool) -> Outcome:
         """Ask for a pre-process and wait for its event, which may come before the answer that names it."""
-        answer = await self._ask(work, attempt, self._rules(repeatable=True, changes=False), may_wait=may_wait)
+
+        def named(answer: Answered) -> bool:
+            raw = answer.json()
+            return isinstance(raw, dict) and answers.identity(Reader(raw), "id") is not None
+
+        rules = evolve(self._api.rules(repeatable=True, changes=False), shows=named)
+        answer = await self._api.ask(work, attempt, rules, may_wait=may_wait)
         if isinstance(answer, Outcome):
             return answer
         raw = answer.json()
         request = Reader(raw if isinstance(raw, dict) else {})
-        quote_id = request.text("id")
-        if quote_id is None:
-            return ended(Failure("vendor_unavailable", "doshii took the request without an id"), raw)
-        if answers.status(request) == "rejected":
+        quote_id = answers.identity(request, "id") or ""
+        if answers.status(request) in ENDS:
             return answers.quote(request, raw)
         found = await self._inbox.quote(quote_id, attempt.deadline)
         if found is None:
@@ -152,96 +162,68 @@ class DoshiiSession:
             return ended(Failure("vendor_unavailable", why), raw)
         return answers.quote(Reader(found[0]), found[1])
 
-    async def _create(self, command: Command, work: Work, attempt: Attempt, *, may_wait: bool) -> Outcome:
-        if attempt.sent_before and not attempt.knowingly:
-            return await self._look_up(command, attempt)
-        if attempt.sent_before:  # a person's word to send it again, unless it can be seen to be there
-            found = await self._look_once(command, attempt)
-            if found is not None:
-                return found
-        rules = self._rules(repeatable=False, changes=True)
-        answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=self._late(command))
-        if isinstance(answer, Outcome):
-            return answer if answer.state != "unknown" else await self._look_up(command, attempt)
-        told = told_by(command, answer)
-        if isinstance(command.params, CreateOrder):
-            self._inbox.note_made(answer.json())
-        return told if told.vendor_ids else await self._look_up(command, attempt)
+    async def _list(self, work: Work, attempt: Attempt, *, bare: bool, may_wait: bool) -> Outcome:
+        """All pages of a list, or as many as one answer may hold; `more` where there are others."""
 
-    async def _look_up(self, command: Command, attempt: Attempt) -> Outcome:
-        """What became of a create that was not answered."""
-        while True:
-            found = await self._look_once(command, attempt)
-            if found is not None and found.state == "succeeded":
-                return found
-            pause = self._config.lookup_seconds
-            if self._clock.now() + pause >= attempt.deadline:
-                break
-            await anyio.sleep(pause)
-        self._missed.doubt(command)
-        return unknown("sent, and not answered; it was not found at Doshii yet, and is looked for now and then")
+        async def ask(path: str, shown: Callable[[Answered], bool]) -> Answered | Outcome:
+            rules = evolve(self._api.rules(repeatable=True, changes=False), shows=shown)
+            return await self._api.ask(Work("GET", path), attempt, rules, may_wait=may_wait)
 
-    async def _look_once(self, command: Command, attempt: Attempt) -> Outcome | None:
-        """What a create made; None where Doshii shows nothing of it, `unknown` where it does not say."""
-        path = lookup_path(command)
-        if path is None:
-            return unknown("sent, and not answered; it has no reference by which it could be found", retryable=False)
-        rules = self._rules(repeatable=True, changes=False)
-        answer = await self._ask(Work("GET", path), Probing(attempt.deadline), rules, may_wait=True)
-        if isinstance(answer, Answered):
-            return await self._found(command, answer, attempt)
-        return unknown("sent before, and not answered; whether it is at Doshii could not be looked up now")
+        listed = await read_list(ask, work.path, bare=bare)
+        if isinstance(listed, Outcome):
+            return listed
+        orders: list[JsonValue] = [answers.order(row) for row in listed.rows]
+        result: JsonObject = {"orders": orders} | ({"more": True} if listed.more else {})
+        return succeeded(result, listed.pages[0] if len(listed.pages) == 1 else listed.pages)
 
-    async def _found(self, command: Command, answer: Answered, attempt: Attempt) -> Outcome | None:
-        """The order or payment that a lookup found, unless it is another command's, or was there before this one."""
-        for raw in rows_of(answer.json()):
-            reader = Reader(raw)
-            identity = reader.text("id")
-            if identity is None or not is_ours(command, reader) or was_there(raw, attempt.accepted_at):
-                continue
-            made = "payment_id" if isinstance(command.params, CreatePayment) else "order_id"
-            other = await attempt.recall(made, identity)
-            if other.get("key", command.key) == command.key:
-                return carried_out(command, raw)
-        return None
+    # Changes of an order
 
     async def _cancel(self, command: Command, order_id: str, attempt: Attempt, *, may_wait: bool) -> Outcome:
         """Read the version, then change the status; once more after a 409, and until the deadline after no answer."""
         doubtful, pause = attempt.sent_before, 0.0
         refused: Answered | None = None
+        busy: Answered | None = None
+        rules = self._api.rules(repeatable=False, changes=True, command=command, through=REFUSALS | NOT_NOW)
         while True:
             read = await self._read_order(order_id, attempt, may_wait=may_wait)
             if isinstance(read, Outcome):
                 return doubted(read, doubtful)
             raw, order = read
-            if order.text("status") in {"cancelled", "venue_cancelled"}:
+            if answers.status(order) in CANCELLED:
                 return cancelled(raw, order_id)
-            if refused is not None and is_closed(order):
-                return doubted(no(refused, order), doubtful)
+            in_time = self._clock.now() + pause < attempt.deadline
+            last = busy if not in_time else refused if is_closed(order) else None
+            if last is not None:
+                return doubted(no(last, order), doubtful)
+            busy = None
             work = Work("PUT", requests.order_path(order_id), {"version": order.get("version"), "status": "cancelled"})
-            rules = evolve(self._rules(repeatable=False, changes=True), through=REFUSALS)
-            late = only_good(self._late(command)) if doubtful else self._late(command)
-            answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=late)
+            late = final(self._api.late(command), doubtful=doubtful)
+            answer = await self._api.ask(work, attempt, rules, may_wait=may_wait, late=late)
             if isinstance(answer, Outcome):
                 if answer.state != "unknown" or self._clock.now() + pause >= attempt.deadline:
                     return doubted(answer, doubtful)
-                await anyio.sleep(pause)
                 doubtful, pause = True, self._config.lookup_seconds
             elif answer.ok:
                 return told_by(command, answer)
+            elif answer.status in NOT_NOW:
+                busy, pause = answer, self._api.pause_after(answer)
             elif refused is None and (doubtful or answer.status == CONFLICT):  # it may be the earlier try that did it
                 refused = answer
+                continue
             else:
                 return doubted(no(answer), doubtful)
+            await self._sleep_in_time(pause, attempt)
 
     async def _append(
         self, command: Command, order_id: str, work: Work, attempt: Attempt, *, may_wait: bool
     ) -> Outcome:
         """Append lines; with a version, read it before, and once more after a 409."""
+        rules = self._api.rules(repeatable=False, changes=True, command=command, undone=frozenset())
+        late = final(self._api.late(command))
         if not isinstance(work.body, dict):
-            rules = self._rules(repeatable=False, changes=True)
-            answer = await self._ask(work, attempt, rules, may_wait=may_wait, late=self._late(command))
+            answer = await self._api.ask(work, attempt, rules, may_wait=may_wait, late=late)
             return answer if isinstance(answer, Outcome) else told_by(command, answer)
+        rules = evolve(rules, through=frozenset({CONFLICT}))
         stale: Answered | None = None
         while True:
             read = await self._read_order(order_id, attempt, may_wait=may_wait)
@@ -250,8 +232,7 @@ class DoshiiSession:
             if stale is not None and is_closed(read[1]):
                 return doubted(no(stale, read[1]), attempt.sent_before)
             versioned = evolve(work, body={**work.body, "version": read[1].get("version")})
-            rules = evolve(self._rules(repeatable=False, changes=True), through=frozenset({CONFLICT}))
-            answer = await self._ask(versioned, attempt, rules, may_wait=may_wait, late=self._late(command))
+            answer = await self._api.ask(versioned, attempt, rules, may_wait=may_wait, late=late)
             if isinstance(answer, Outcome):
                 return answer
             if answer.status != CONFLICT:
@@ -263,9 +244,11 @@ class DoshiiSession:
     async def _read_order(
         self, order_id: str, attempt: Attempt, *, may_wait: bool
     ) -> tuple[JsonObject, Reader] | Outcome:
-        work = Work("GET", requests.order_path(order_id))
-        rules = self._rules(repeatable=True, changes=False)
-        answer = await self._ask(work, Probing(attempt.deadline), rules, may_wait=may_wait)
+        def shown(answer: Answered) -> bool:
+            return is_order(answer.json(), self._config.location_id, order_id=order_id)
+
+        ask = self._api.reading(attempt.deadline - self._clock.now(), may_wait=may_wait)
+        answer = await ask(requests.order_path(order_id), shown)
         if isinstance(answer, Outcome):
             if attempt.sent_before and answer.state != "unknown":
                 return unknown("sent before, and the order could not be read now")
@@ -274,45 +257,19 @@ class DoshiiSession:
         order = raw if isinstance(raw, dict) else {}
         return order, Reader(order)
 
-    async def _ask(
-        self,
-        work: Work,
-        attempt: Attempt,
-        rules: Rules,
-        *,
-        may_wait: bool,
-        late: Callable[[Answered], None] | None = None,
-    ) -> Answered | Outcome:
-        async def build() -> Call:
-            config = self._config
-            headers = {
-                "Authorization": "Bearer "
-                + wire.token(config.client_id, config.client_secret.reveal(), self._clock.wall()),
-                wire.LOCATION: config.location_id,
-                "Accept": "application/json",
-                "Content-Type": "application/json",
-            }
-            url = f"{config.base_url.rstrip('/')}/{work.path}"
-            return Call(work.method, url, headers, None if work.text is None else work.text.encode())
+    async def _sleep_in_time(self, seconds: float, attempt: Attempt) -> None:
+        """Pause, unless the deadline is sooner: then there is time for a last look only."""
+        if self._clock.now() + seconds < attempt.deadline:
+            await anyio.sleep(seconds)
 
-        return await self._line.perform(build, attempt, rules, may_wait=may_wait, late=late)
-
-    def _rules(self, *, repeatable: bool, changes: bool) -> Rules:
-        return Rules(
-            repeatable=repeatable,
-            changes=changes,
-            unavailable_seconds=self._config.unavailable_seconds,
-            error_delays=self._config.error_delays if repeatable else (),
-        )
-
-    def _late(self, command: Command) -> Callable[[Answered], None]:
-        def late(answer: Answered) -> None:
-            def ended(known: Command) -> Outcome:
-                return ended_late(answer, lambda told: told_by(known, told))
-
-            self._line.reporter.report(Report(settlement=Settlement("key", command.key, ended)))
-
-        return late
+    def _sent(self, command: Command) -> JsonValue:
+        """What a create sends, without its wrapper; None where that cannot be told any more."""
+        try:
+            work: Work = self.prepare(command).work
+        except Faults:
+            return None
+        body = work.body if isinstance(work.body, dict) else {}
+        return body["order"] if isinstance(command.params, CreateOrder) else body
 
     # The connection
 
@@ -329,22 +286,15 @@ class DoshiiSession:
     async def _catch_up(self) -> None:
         await self._missed.catch_up()
 
-    async def _read(self, path: str) -> JsonValue:
-        """What is at a path; None where it cannot be read for a while."""
-        rules = self._rules(repeatable=True, changes=False)
-        attempt = Probing(self._clock.now() + READ_SECONDS)
-        answer = await self._ask(Work("GET", path), attempt, rules, may_wait=True)
-        return answer.json() if isinstance(answer, Answered) else None
-
     async def _probe(self) -> None:
         """GET the location's health: the credentials are good, Doshii is there. One without health lists its orders."""
         rules = evolve(Rules(repeatable=False, changes=False), through=frozenset({NOT_FOUND}))
         probing = Probing(self._clock.now() + PROBE_SECONDS)
-        health = Work("GET", f"health/locations/{quote(self._config.location_id, safe='')}")
-        answer = await self._ask(health, probing, rules, may_wait=False)
+        health = Work("GET", f"health/locations/{segment(self._config.location_id)}")
+        answer = await self._api.ask(health, probing, rules, may_wait=False)
         if isinstance(answer, Answered) and answer.status == NOT_FOUND:
             rules = Rules(repeatable=False, changes=False)
-            answer = await self._ask(Work("GET", "orders?limit=1"), probing, rules, may_wait=False)
+            answer = await self._api.ask(Work("GET", "orders?limit=1"), probing, rules, may_wait=False)
         if isinstance(answer, Answered):
             self._line.stands()
         elif answer.failure is not None:

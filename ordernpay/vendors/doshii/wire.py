@@ -15,7 +15,7 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 | a consumer needs a name                                                           | `consumer_name`  |
 | an order's table travels by check-in; without one it stands in the notes          | `checkin_id`     |
 | a webhook's verification is a parameter `verify`, answered as JSON                | –                |
-| 5xx to a change may have acted, 501 and 503 have not: it is looked up             | –                |
+| 5xx to a change may have acted, Doshii's own 503 and a 429 most likely not        | –                |
 | `createdAt` is when it was made: what is older than a command was not made by it  | –                |
 | the same content within ten minutes, by socket or webhook, is one event; but what | –                |
 | goes back to what it was, a product or a pause, is told each time                 |                  |
@@ -24,6 +24,7 @@ Assumed, since no page that could be read says it; what is cheap to set can be s
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -32,6 +33,7 @@ from ordernpay.clock import utc
 from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.orders import Adjustment, Customer, Line, Order, OrderStatus, Payment
+from ordernpay.rules import CENT, DUST
 from ordernpay.vendors.doshii.settings import DoshiiConfig, Options
 from ordernpay.vendors.tables import Field, Manner
 from ordernpay.vendors.tables import write as write_table
@@ -39,6 +41,8 @@ from ordernpay.vendors.tables import write as write_table
 MANNER: Final = Manner("doshii", 12)
 LOCATION: Final = "doshii-location-id"
 ZERO: Final = Decimal("0.00")
+AMOUNT: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]+)?", re.ASCII)
+LONGEST_AMOUNT: Final = 60
 MOST_VARIANTS: Final = 100
 """A variant has no quantity: two of one are two entries, and a kiosk's slip must not become a million of them."""
 
@@ -119,13 +123,15 @@ def cents(amount: Decimal) -> int:
 
 
 def money(value: JsonValue) -> Decimal | None:
-    """Cents, as a number or as text, as money."""
+    """Cents, as a number or as text, whole but for the dust of binary floats, as money; None where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
-    text = str(value)
-    if not text.removeprefix("-").isdecimal() or len(text) > 15:
+    text = str(value).strip()
+    if len(text) > LONGEST_AMOUNT or not AMOUNT.fullmatch(text):
         return None
-    return (Decimal(text) / 100).quantize(Decimal("0.01"))
+    amount = Decimal(text)
+    whole = amount.quantize(Decimal(1))
+    return (whole / 100).quantize(CENT) + 0 if abs(amount - whole) <= DUST / CENT else None
 
 
 def order_body(order: Order, options: Options, faults: list[Fault], *, status: str | None) -> JsonObject:
