@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 SOCKET: Final = "/run/systemd/journal/socket"
 
@@ -63,10 +63,12 @@ class Logger:
 
     Args:
         address: the journal's socket.
+        stream: takes what the journal does not.
     """
 
-    def __init__(self, address: str = SOCKET) -> None:
+    def __init__(self, address: str = SOCKET, stream: TextIO | None = None) -> None:
         self._address = address
+        self._stream = stream or sys.stderr
         self.lost = 0
 
     def msg(self, *, level: str, line: str, fields: Mapping[str, str]) -> None:
@@ -84,7 +86,7 @@ class Logger:
             if error.errno in {errno.EAGAIN, errno.ENOBUFS}:
                 self.lost += 1
             else:  # no journal there, or an entry too big for it: the stream takes any line
-                print(f"<{priority}>{' '.join(line.split())[:40_000]}", file=sys.stderr, flush=True)  # noqa: T201
+                self._stream.write(f"<{priority}>{' '.join(line.split())[:40_000]}\n")
         else:
             self.lost -= lost
 

@@ -4,7 +4,6 @@ Redaction is the last step before a line is written. It knows secrets by the nam
 that an exception's text or a library's message cannot carry one out either.
 """
 
-import contextlib
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ import structlog
 from ordernpay import journald
 from ordernpay.redaction import Redactor, of_session
 from ordernpay.repeats import Repeats
+from ordernpay.stream import Stderr, open_standard_streams
 
 REDACTED: Final = "[redacted]"
 
@@ -48,12 +48,20 @@ LIBRARIES: Final = (
 """Their loggers print handshake headers, addresses with queries, or frames: nothing below WARNING comes through."""
 
 
+STRANGERS: Final = frozenset({"websockets", "uvicorn", "httpx", "httpcore"})
+"""Libraries at the network's edge, whose lines anybody there can cause."""
+
 TRACEBACKS: Final = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Tracebacks without the values of variables: a frame's locals are where PINs are."""
 
 repeats = Repeats()
 """What was held back in this process."""
 
+MOST_TEXT: Final = 1_000
+MOST_TRACE: Final = 20_000
+"""Characters of one value of a line."""
+
+_streams: Final[list[Stderr]] = []
 _AS_JSON: Final = structlog.processors.JSONRenderer()
 _TRACES: Final = frozenset({"exception", "stack"})
 _as_it_is: Final = structlog.dev.plain_traceback
@@ -91,12 +99,16 @@ def _clean(key: str, value: Any, known: Redactor) -> Any:
     if SECRET_KEYS.fullmatch(key):
         return REDACTED
     if isinstance(value, str):
-        return _shapeless(known.text(value, key))
+        return _shapeless(known.text(_short(value, MOST_TRACE if key in _TRACES else MOST_TEXT), key))
     if isinstance(value, dict):
         return {name: _clean(str(name), entry, known) for name, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_clean("", entry, known) for entry in value]
     return value if isinstance(value, int | float) else _shapeless(known.text(repr(value), key))
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 
 def _shapeless(text: str) -> str:
@@ -105,32 +117,6 @@ def _shapeless(text: str) -> str:
             lambda match: (match.group(1) if match.lastindex and match.group(1)[-1] in "=: " else "") + REDACTED, text
         )
     return text
-
-
-class _Stderr:
-    """Standard error; a line for which there is no room is lost, and nothing else is.
-
-    Past the stream's own buffer: what that could not write it would keep, and fail with at the end of the process.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        try:
-            self._descriptor: int | None = stream.fileno()
-        except (OSError, ValueError):  # no file
-            self._descriptor = None
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            if self._descriptor is None:
-                self._stream.write(text)
-            else:
-                os.write(self._descriptor, text.encode(errors="backslashreplace"))
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.flush()
 
 
 def configure(*, level: str = "info", colours: bool | None = None) -> bool:
@@ -143,6 +129,9 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
     Returns:
         whether it is the journal that is written to.
     """
+    open_standard_streams()
+    stream = Stderr(sys.stderr)
+    _streams[:] = [stream]
     person = sys.stderr.isatty() if colours is None else colours
     native = not person and _to_journald()
     shared: list[Any] = [
@@ -165,10 +154,10 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
     structlog.configure(
         processors=[*shared, *held_back, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=_factory(native=native),
+        logger_factory=_factory(cast("TextIO", stream), native=native),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(_stderr())
+    handler = logging.StreamHandler(cast("TextIO", stream))
     if native:
         ending.append(_prefixed)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=_foreign(ending), foreign_pre_chain=shared))
@@ -182,8 +171,13 @@ def configure(*, level: str = "info", colours: bool | None = None) -> bool:
 
 
 def tell_held_back(*, everything: bool = False) -> None:
-    """Write how many repeats were held back where their time is over; at the end of the process, all."""
+    """Write how many repeats were held back where their time is over (at the end of the process, all), and lost lines."""
     told = structlog.get_logger(__name__)
+    for stream in _streams:
+        lost, stream.lost = stream.lost, 0
+        if lost:
+            told.warning("log_lines_lost", count=lost)
+            stream.lost += lost if stream.lost else 0  # there is no room yet: the count waits for it as well
     for values in repeats.due(everything=everything):
         getattr(told, values.pop("level", "") or "warning")("repeats_held_back", **values)
 
@@ -195,14 +189,10 @@ def _to_journald() -> bool:
         return False
 
 
-def _stderr() -> TextIO:
-    return cast("TextIO", _Stderr(sys.stderr))
-
-
-def _factory(*, native: bool) -> Any:
+def _factory(stream: TextIO, *, native: bool) -> Any:
     if not native:
-        return structlog.PrintLoggerFactory(_stderr())
-    logger = journald.Logger()
+        return structlog.WriteLoggerFactory(stream)
+    logger = journald.Logger(stream=stream)
     return lambda *_: logger
 
 
@@ -212,8 +202,14 @@ def _is_news(record: logging.LogRecord) -> bool:
     A processor cannot hold it back, since `logging` lets its `DropEvent`, which is no `Exception`, through to the library
     that logs: a connection would die of it, or the event loop.
     """
+    if record.name.partition(".")[0] in STRANGERS:  # their stacks tell what a stranger did, over and over
+        record.exc_info = record.exc_text = record.stack_info = None
     try:
-        repeats(None, "", {"level": record.levelname.lower(), "event": record.getMessage()})
+        repeats(
+            None,
+            "",
+            {"level": record.levelname.lower(), "event": str(record.msg) if record.args else record.getMessage()},
+        )
     except structlog.DropEvent:
         return False
     except (TypeError, ValueError):  # its words and their arguments do not fit: `logging` tells that itself

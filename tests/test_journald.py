@@ -118,7 +118,7 @@ def test_secrets_are_out_before_anything_is_sent(
 ) -> None:
     monkeypatch.setattr(logs, "_to_journald", lambda: True)
     monkeypatch.setattr(journald, "SOCKET", journal.getsockname())
-    monkeypatch.setattr(journald.Logger.__init__, "__defaults__", (journal.getsockname(),))
+    monkeypatch.setattr(journald.Logger.__init__, "__defaults__", (journal.getsockname(), None))
     try:
         structlog.reset_defaults()
         logs.configure(colours=False)

@@ -8,7 +8,7 @@ import structlog
 from attrs import define
 
 from ordernpay import logs
-from ordernpay.repeats import MOST_KINDS, Repeats
+from ordernpay.repeats import MOST_KINDS, MOST_PATHS, Repeats
 
 
 @define
@@ -63,7 +63,17 @@ def test_the_end_tells_all_and_memory_is_bounded() -> None:
     for number in range(MOST_KINDS + 10):
         let_through(repeats, session=f"s{number}")
         let_through(repeats, session=f"s{number}")
-    assert len(list(repeats.due(everything=True))) == MOST_KINDS
+    assert not let_through(repeats, session="one more")
+    assert len(list(repeats.due(everything=True))) == MOST_KINDS + 1
+
+
+def test_a_flood_in_which_each_line_has_another_path_is_held_back_all_the_same() -> None:
+    repeats = Repeats(Hand(), burst=2)
+    for _ in range(2):
+        written = sum(let_through(repeats, event="request_refused", path=f"/{number}" * 99) for number in range(5_000))
+        assert written <= MOST_PATHS + 2
+        assert len(list(repeats.due(everything=True))) <= MOST_PATHS + 1
+    assert let_through(repeats, event="request_refused", path="/again")
 
 
 def test_a_librarys_repeats_are_held_back_and_nothing_comes_of_it_in_the_library(
@@ -79,7 +89,7 @@ def test_a_librarys_repeats_are_held_back_and_nothing_comes_of_it_in_the_library
         assert capsys.readouterr().err.count("Invalid HTTP request received.") == 5
         logs.tell_held_back(everything=True)
         told = capsys.readouterr().err
-        assert '"what": "Invalid HTTP request received."' in told
+        assert '"what": "Invalid HTTP request %s."' in told
         assert '"count": 15' in told
     finally:
         logs.tell_held_back(everything=True)
