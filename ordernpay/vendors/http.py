@@ -18,25 +18,21 @@ import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
-import anyio.to_thread
 import httpx
 from attrs import define, field, frozen
 
 from ordernpay import __version__, crash
 from ordernpay.certificates import of_peer
 from ordernpay.clock import Clock
-from ordernpay.jsontext import JsonValue
+from ordernpay.jsontext import JsonValue, TooManyValues
 from ordernpay.vendors.paths import inside
-from ordernpay.vendors.reading import charset_of, tolerant
+from ordernpay.vendors.reading import MOST_NODES, charset_of, tolerant
 from ordernpay.vendors.tls import ClientTls
-from ordernpay.vendors.unpacking import ACCEPTED, Unpacker, Unusable
-
-T = TypeVar("T")
+from ordernpay.vendors.unpacking import ACCEPTED, Unusable, apart, unpack
 
 LATE_SECONDS: Final = 120.0
 """How long after its deadline an answer is still waited for."""
@@ -57,14 +53,9 @@ MOST_KEPT: Final = 1024 * 1024
 MOST_SAID: Final = 256 * 1024
 """Bytes of a refusal; what is beyond them is not read."""
 
-MOST_PIECES: Final = 200_000
-"""Pieces in which an answer may come: one of single bytes costs more than a large one."""
-
-READ_AT_ONCE: Final = 64 * 1024
-"""Bytes of JSON that are read without a thread: the loop must not stand still for more."""
-
-SAME_LOOP_PIECES: Final = 64
-"""Pieces that are taken before others have a turn."""
+HEAD_PART: Final = 2048
+MOST_HEAD: Final = 128 * 1024
+"""Bytes of an answer before its body, with all that is said before it (1xx)."""
 
 OURS: Final = {"User-Agent": f"ordernpay/{__version__}", "Accept-Encoding": ACCEPTED}
 CONNECT_SECONDS: Final = 10.0
@@ -97,7 +88,12 @@ class Answered:
     @property
     def readable(self) -> bool:
         """Whether this can be the vendor's own answer: JSON, or nothing; not what something on the way says."""
-        return not self.body.strip() or self._read[1]
+        return not self.body.strip() or self._read[1] == "json"
+
+    @property
+    def dear(self) -> bool:
+        """Whether it holds more values than any answer does, and is not read."""
+        return self._read[1] == "dear"
 
     @property
     def own(self) -> bool:
@@ -117,12 +113,14 @@ class Answered:
         return self._read[0]
 
     @cached_property
-    def _read(self) -> tuple[JsonValue, bool]:
-        """The value, and whether the body is JSON at all."""
+    def _read(self) -> tuple[JsonValue, Literal["json", "dear", "none"]]:
+        """The value, and what the body is."""
         try:
-            return tolerant(self.body, charset_of(self.headers.get("content-type", ""))), True
+            return tolerant(self.body, charset_of(self.headers.get("content-type", ""))), "json"
+        except TooManyValues:
+            return None, "dear"
         except (ValueError, RecursionError):
-            return None, False
+            return None, "none"
 
 
 @frozen
@@ -156,6 +154,8 @@ class _Flight:
     stream: anyio.abc.AsyncResource | None = None
     result: Result | None = None
     broke: Exception | None = None
+    headed: bool = False
+    head: int = 0
 
 
 class Http:
@@ -273,8 +273,11 @@ class Http:
 
     async def _request(self, call: Call, flight: _Flight, sending: Mark | None) -> Result:
         async def trace(event: str, info: Mapping[str, Any]) -> None:
-            if event == "connection.connect_tcp.complete":
-                flight.stream = info["return_value"]
+            if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+                flight.stream = flight.stream or info["return_value"]
+                _sip(info["return_value"], flight)
+            elif event.endswith("receive_response_headers.complete"):
+                flight.headed = True
             elif event.endswith("send_request_headers.started"):
                 if sending is not None:
                     await _marked(sending, flight)
@@ -316,7 +319,8 @@ class Http:
         headers = {name.lower(): value for name, value in response.headers.items()}
         body, broke = bytearray(), NoAnswer("")
         try:
-            await _unpack(response, body, min(most, MOST_SAID) if refused else most)
+            packed = response.headers.get("content-encoding", "")
+            await unpack(response.aiter_raw(), packed, body, min(most, MOST_SAID) if refused else most)
         except Unusable as error:
             broke = NoAnswer(f"{error} (HTTP {status})", final=True)
         except httpx.HTTPError as error:
@@ -326,24 +330,28 @@ class Http:
         if broke.why and not refused:
             return broke
         answer = Answered(status, bytes(body[:most]), headers)
-        if len(answer.body) > READ_AT_ONCE and answer.plausible:
-            await anyio.to_thread.run_sync(answer.json)
+        if answer.plausible:
+            await apart(answer.body, answer.json)
+            if answer.dear and not refused:
+                return NoAnswer(f"an answer of more than {MOST_NODES} values (HTTP {status})", final=True)
         return answer
 
 
-async def _unpack(response: httpx.Response, body: bytearray, most: int) -> None:
-    """Take the body of an answer, unpacked; raises `Unusable` or what httpx does."""
-    unpacker = Unpacker(response.headers.get("content-encoding", ""), body, most)
-    pieces = 0
-    async for data in response.aiter_raw():
-        for _ in unpacker.feed(data):
-            await anyio.lowlevel.checkpoint()
-        pieces += 1
-        if pieces % SAME_LOOP_PIECES == 0:
-            await anyio.lowlevel.checkpoint()
-        if pieces > MOST_PIECES:
-            raise Unusable(f"an answer in more than {MOST_PIECES} pieces")
-    unpacker.end()
+def _sip(stream: Any, flight: _Flight) -> None:
+    """Have the head of an answer read in parts and to a bound: 64 kB of `100 Continue` hold the loop, and have no end."""
+    whole = stream.read
+
+    async def read(max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's own
+        if flight.headed:
+            data: bytes = await whole(max_bytes, timeout)
+            return data
+        data = await whole(min(max_bytes, HEAD_PART), timeout)
+        flight.head += len(data)
+        if flight.head > MOST_HEAD:
+            raise httpx.RemoteProtocolError(f"a head of more than {MOST_HEAD} bytes")
+        return data
+
+    stream.read = read
 
 
 async def _marked(sending: Mark, flight: _Flight) -> None:
@@ -366,8 +374,3 @@ def _unsendable(call: Call) -> str | None:
         if not value.isascii() or not value.isprintable() or value != value.strip():
             return f"the header {name} has characters that no header can have"
     return None
-
-
-async def apart(body: bytes, read: Callable[[], T]) -> T:
-    """Read a body in a thread where the loop would stand still for it too long."""
-    return await anyio.to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()

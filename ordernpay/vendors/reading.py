@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ordernpay.clock import utc
-from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.jsontext import JsonObject, JsonValue, TooManyValues
 from ordernpay.rules import Moment, Wrong, cents
 
 LONGEST_NUMERAL: Final = 300
@@ -140,7 +140,8 @@ def tolerant(text: str | bytes, charset: str | None = None) -> Any:
         charset: which it says to be in.
 
     Raises:
-        ValueError: no JSON, nested deeper than any answer is, or of more values.
+        ValueError: no JSON, or nested deeper than any answer is.
+        TooManyValues: more values than any answer has.
         RecursionError: the same, by far.
     """
     if isinstance(text, str):
@@ -154,8 +155,8 @@ def tolerant(text: str | bytes, charset: str | None = None) -> Any:
 
 def _value(text: str) -> Any:
     text = text.removeprefix("\ufeff").rstrip("\0 \t\r\n")
-    if text.count(",") + text.count("[") + text.count("{") > MOST_NODES:  # commas in texts count, too: a bound is rough
-        raise ValueError("too many values")
+    if sum(map(text.count, ",[{")) > MOST_NODES:  # also those inside texts: to tell them apart is dear itself
+        raise TooManyValues(MOST_NODES)
     return _tame(json.loads(text, parse_float=_number, parse_int=_number, parse_constant=str))
 
 

@@ -37,6 +37,9 @@ from ordernpay.vendors.http import Answered, NoAnswer, NotSent, Result
 UNREACHED_FIRST = 0.2
 UNREACHED_MOST = 5.0
 MESSAGE_SHOWN = 500
+MOST_SHOWN = 64 * 1024
+"""Bytes of an answer that goes with an error; of a larger one its status alone."""
+
 NOT_FOLLOWED: Final = frozenset({307, 308})
 """Where a request has to be made elsewhere, since it was not carried out (RFC 9110, section 15.4). After another 3xx it may
 be elsewhere what there is to see of what it has done. None of them is followed."""
@@ -290,7 +293,8 @@ def unanswered(why: str, rules: Rules, answer: Answered | None = None) -> Outcom
         rules: under which it was sent.
         answer: what came instead of an answer of the vendor.
     """
-    said, code = (None, None) if answer is None else (answer.json(), answer.status)
+    code = None if answer is None else answer.status
+    said = answer.json() if answer is not None and len(answer.body) <= MOST_SHOWN else None
     if rules.changes:
         text = f"sent, and not answered: {why}"
         return ended(Failure("outcome_unknown", text, vendor_code=code, retryable=rules.repeatable), said)
@@ -321,7 +325,8 @@ def refusal(answer: Answered, details: JsonValue = None) -> Outcome:
     text = f"the vendor answered HTTP {status}" + (f": {said}" if said else "")
     if 300 <= status < 400:
         text = f"{text}, which sends elsewhere and is not followed"
-    return ended(Failure(kind, text, vendor_code=status, vendor_message=said, details=details), body)
+    shown = body if len(answer.body) <= MOST_SHOWN else None
+    return ended(Failure(kind, text, vendor_code=status, vendor_message=said, details=details), shown)
 
 
 def _said(body: JsonValue) -> str | None:

@@ -5,13 +5,27 @@ depends on what the other end has packed.
 """
 
 import zlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, TypeVar
+
+import anyio.lowlevel
+import anyio.to_thread
+
+T = TypeVar("T")
 
 ACCEPTED: Final = "gzip, deflate"
 SLICE: Final = 256 * 1024
 MOST_MEMBERS: Final = 64
 """Members of a gzip body, each packed on its own; a sane body has one."""
+
+MOST_PIECES: Final = 200_000
+"""Pieces in which an answer may come: one of single bytes costs more than a large one."""
+
+SAME_LOOP_PIECES: Final = 64
+"""Pieces that are taken before others have a turn."""
+
+READ_AT_ONCE: Final = 64 * 1024
+"""Bytes of JSON that are read without a thread: the loop must not stand still for more."""
 
 GZIP: Final = b"\x1f\x8b"
 
@@ -95,3 +109,27 @@ class Unpacker:
         """Raise `Unusable` where something of it is missing."""
         if self._packed is not None and self._came and not self._packed.eof:
             raise Unusable("an answer whose packing broke off")
+
+
+async def unpack(pieces: AsyncIterator[bytes], encodings: str, body: bytearray, most: int) -> None:
+    """Take a body as it comes; see `Unpacker`.
+
+    Raises:
+        Unusable: it cannot be taken.
+    """
+    unpacker = Unpacker(encodings, body, most)
+    count = 0
+    async for data in pieces:
+        for _ in unpacker.feed(data):
+            await anyio.lowlevel.checkpoint()
+        count += 1
+        if count % SAME_LOOP_PIECES == 0:
+            await anyio.lowlevel.checkpoint()
+        if count > MOST_PIECES:
+            raise Unusable(f"an answer in more than {MOST_PIECES} pieces")
+    unpacker.end()
+
+
+async def apart(body: bytes, read: Callable[[], T]) -> T:
+    """Read a body in a thread where the loop would stand still for it too long."""
+    return await anyio.to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()

@@ -17,7 +17,9 @@ from attrs import evolve
 from ordernpay import __version__
 from ordernpay.clock import SystemClock
 from ordernpay.vendors import http as module
+from ordernpay.vendors import unpacking
 from ordernpay.vendors.http import Answered, Call, Http, NoAnswer, NotSent, Result
+from ordernpay.vendors.reading import MOST_NODES
 from ordernpay.vendors.tls import ClientTls
 from tests.support.wait import until
 from tests.vendors.given import HandClock, in_time, serving
@@ -339,9 +341,35 @@ async def test_an_answer_in_too_many_pieces_is_not_taken(monkeypatch: pytest.Mon
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 500)
         await reader.read()
 
-    monkeypatch.setattr(module, "MOST_PIECES", 100)
+    monkeypatch.setattr(unpacking, "MOST_PIECES", 100)
     async with peer(crumbs) as vendor:
         assert why(await ask(vendor.url), NoAnswer) == "an answer in more than 100 pieces (HTTP 200)"
+
+
+async def test_an_answer_of_too_many_values_is_not_taken() -> None:
+    async with peer(answering(200, b"[" + b"[]," * MOST_NODES + b"1]")) as vendor:
+        result = await ask(vendor.url)
+    assert result == NoAnswer(f"an answer of more than {MOST_NODES} values (HTTP 200)")
+    assert isinstance(result, NoAnswer)
+    assert result.final
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_an_endless_head_has_an_end_and_holds_nobody_up(
+    secure: bool,  # noqa: FBT001 - a case
+    authority: trustme.CA,
+    ca_file: str,
+) -> None:
+    async def go_on(served: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await served.request(reader)
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+            await writer.drain()
+
+    async with peer(go_on, tls(authority) if secure else None) as vendor:
+        url = vendor.url.replace("http:", "https:") if secure else vendor.url
+        result = await asyncio.wait_for(ask(url, seconds=60, tls=ClientTls(ca_file)), 50)
+    assert why(result, NoAnswer) == "RemoteProtocolError"
 
 
 async def test_a_request_says_who_asks_and_what_packing_it_takes() -> None:
@@ -485,7 +513,7 @@ async def test_an_answer_after_the_deadline_is_handed_to_late(status: int) -> No
     http = Http(SystemClock())
     async with peer(slow) as vendor, serving(http.run):
         await until(lambda: http._tasks is not None)
-        result = await http.send(evolve(POST, url=vendor.url), in_time(0.3), late.append)
+        result = await http.send(evolve(POST, url=vendor.url), in_time(1.0), late.append)
         assert result == NoAnswer("no answer in time")
         assert late == []
         go.set()
@@ -509,7 +537,7 @@ async def test_half_an_answer_after_the_deadline_is_none() -> None:
     http = Http(SystemClock())
     async with peer(slow) as vendor, serving(http.run):
         await until(lambda: http._tasks is not None)
-        assert isinstance(await http.send(evolve(POST, url=vendor.url), in_time(0.3), late.append), NoAnswer)
+        assert isinstance(await http.send(evolve(POST, url=vendor.url), in_time(1.0), late.append), NoAnswer)
         go.set()
         await asyncio.wait_for(gone.wait(), 10)
         assert late == []
@@ -538,7 +566,7 @@ async def test_a_late_answer_is_not_waited_for_for_ever(monkeypatch: pytest.Monk
     http = Http(SystemClock())
     async with peer(silent) as vendor, serving(http.run):
         await until(lambda: http._tasks is not None)
-        await http.send(evolve(POST, url=vendor.url), in_time(0.3), late.append)
+        await http.send(evolve(POST, url=vendor.url), in_time(1.0), late.append)
         await asyncio.wait_for(closed.wait(), 10)
     assert late == []
 
@@ -563,8 +591,8 @@ async def test_only_so_many_late_answers_are_waited_for_at_once_and_the_newest(m
         await until(lambda: http._tasks is not None)
         calls = [evolve(POST, url=vendor.url, body=str(number).encode()) for number in range(5)]
         for call in calls[:2]:
-            assert await http.send(call, in_time(0.3), late.append) == NoAnswer("no answer in time")
-        await asyncio.gather(*(http.send(call, in_time(0.3), late.append) for call in calls[2:]))
+            assert await http.send(call, in_time(1.0), late.append) == NoAnswer("no answer in time")
+        await asyncio.gather(*(http.send(call, in_time(1.0), late.append) for call in calls[2:]))
         await until(lambda: len(closed) == 3)
         go.set()
         await until(lambda: len(late) == 2)
@@ -582,7 +610,7 @@ async def test_where_nobody_wants_a_late_answer_the_connection_ends_with_the_dea
     http = Http(SystemClock())
     async with peer(silent) as vendor, serving(http.run):
         await until(lambda: http._tasks is not None)
-        assert await http.send(evolve(POST, url=vendor.url), in_time(0.3)) == NoAnswer("no answer in time")
+        assert await http.send(evolve(POST, url=vendor.url), in_time(1.0)) == NoAnswer("no answer in time")
         await asyncio.wait_for(closed.wait(), 10)
 
 
@@ -603,7 +631,7 @@ async def test_a_request_half_out_at_its_deadline_never_becomes_whole() -> None:
     async with peer(deaf) as vendor, serving(http.run):
         await until(lambda: http._tasks is not None)
         call = Call("POST", vendor.url, {}, b"x" * size)
-        assert await http.send(call, in_time(0.3), late.append) == NoAnswer("no answer in time")
+        assert await http.send(call, in_time(1.0), late.append) == NoAnswer("no answer in time")
         go.set()
         await asyncio.wait_for(ended.wait(), 20)
     assert len(came) < size

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordernpay.jsontext import dumps
-from ordernpay.vendors.reading import DEEPEST, LARGEST_EXPONENT, LONGEST_NUMERAL, Reader, tolerant, whole
+from ordernpay.jsontext import TooManyValues, dumps
+from ordernpay.vendors.reading import (
+    DEEPEST,
+    LARGEST_EXPONENT,
+    LONGEST_NUMERAL,
+    MOST_NODES,
+    Reader,
+    charset_of,
+    tolerant,
+    whole,
+)
 from tests.vendors.given import anything, objects
 
 NAMES = ("id", "Id", "ID", "items", "amount")
@@ -156,3 +165,89 @@ def test_the_depth_has_a_bound() -> None:
         tolerant("[" * (DEEPEST + 1) + "1" + "]" * (DEEPEST + 1))
     with pytest.raises((ValueError, RecursionError)):
         tolerant("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "read"),
+    [
+        ('{"a": "Café"}'.encode("latin-1"), "iso-8859-1", "Café"),
+        ('{"a": "Café"}'.encode("latin-1"), None, "Caf\ufffd"),
+        ('{"a": "Café"}'.encode(), "latin-1", "CafÃ©"),
+        ('{"a": "Café"}'.encode(), "utf-16", "Café"),
+        ('{"a": "Café"}'.encode("utf-16"), "utf-16", "Café"),
+        ('{"a": "Café"}'.encode("utf-16-le"), None, "Café"),
+        ('{"a": "Café"}'.encode("utf-8-sig"), "utf-8", "Café"),
+        (b'{"a": "Caf\xc3"}', "utf-8", "Caf\ufffd"),
+        (b'{"a": "Caf\xc3"}', None, "Caf\ufffd"),
+        (b'{"a": "x"}\0', None, "x"),
+        (b'{"a": "x"}\r\n\0\0', None, "x"),
+        (b'{"a": "y", "a": "x"}', None, "x"),
+    ],
+)
+def test_a_charset_a_cut_letter_or_a_zero_byte_costs_no_answer(text: bytes, charset: str | None, read: str) -> None:
+    assert tolerant(text, charset) == {"a": read}
+
+
+@pytest.mark.parametrize(
+    ("header", "charset"),
+    [
+        ("application/json; charset=ISO-8859-1", "iso8859-1"),
+        ('application/json;charset="utf-16"; x=y', "utf-16"),
+        ("text/json; Charset = windows-1252", "cp1252"),
+        *((f"application/json; charset={name}", None) for name in ("zlib", "punycode", "idna", "rot13", "no-such", "")),
+        ("application/json", None),
+    ],
+)
+def test_a_charset_is_one_that_a_text_may_be_in(header: str, charset: str | None) -> None:
+    assert charset_of(header) == charset
+
+
+def test_the_values_of_a_text_have_a_bound() -> None:
+    with pytest.raises(TooManyValues):
+        tolerant("[" + "1," * MOST_NODES + "1]")
+
+
+@pytest.mark.parametrize(
+    ("came", "read"),
+    [
+        ("7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d02", "7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d02"),
+        (" {7D2A9C44-52F1-4B0E-8E11-1F3C5A7B9D02} ", "7D2A9C44-52F1-4B0E-8E11-1F3C5A7B9D02"),
+        ("7d2a9c4452f14b0e8e111f3c5a7b9d02", "7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d02"),
+        *(
+            (none, None)
+            for none in ("00000000-0000-0000-0000-000000000000", "0" * 32, f"{{{'0' * 32}}}", "OK", "", None, 7)
+        ),
+        ("7d2a9c44-52f1-4b0e-8e11-1f3c5a7b9d0", None),
+    ],
+)
+def test_a_guid_in_any_spelling_and_none_that_was_never_set(came: Any, read: str | None) -> None:
+    assert Reader({"ID": came}).guid("id") == read
+
+
+@pytest.mark.parametrize(
+    ("came", "read", "in_utc"),
+    [
+        ("2026-04-05T02:30:00+11:00", "2026-04-04T15:30:00.000Z", "2026-04-04T15:30:00.000Z"),
+        ("2026-04-05T02:30:00.1234567Z", "2026-04-05T02:30:00.1234567Z", "2026-04-05T02:30:00.1234567Z"),
+        ("2026-04-05T02:30:00", None, "2026-04-05T02:30:00Z"),
+        *((none, None, None) for none in ("0001-01-01T00:00:00Z", "05/04/2026 02:30", "soon", "", None, 7)),
+        ("0001-01-01T00:00:00", None, None),
+        ("2026-02-30T00:00:00Z", None, None),
+    ],
+)
+def test_a_time_is_in_utc_or_none(came: Any, read: str | None, in_utc: str | None) -> None:
+    assert Reader({"at": came}).moment("at") == read
+    assert Reader({"at": came}).moment("at", in_utc=True) == in_utc
+
+
+@pytest.mark.parametrize(
+    ("came", "read"),
+    [
+        *(("0.30000000000000004", "0.30"), ("3.3000000000000003", "3.30"), ("-0.00", "0.00"), ("1e-17", "0.00")),
+        *(("-1e-17", "0.00"), ("0.01000000001", "0.01"), ("0.00999999999", "0.01"), ("-2.4999999999999996", "-2.50")),
+        *(("0.305", "0.305"), ("0.010000000011", "0.010000000011"), ("1e-3", "0.001")),
+    ],
+)
+def test_the_dust_of_floats_is_no_money(came: str, read: str) -> None:
+    amount = Reader(tolerant(f'{{"total": {came}}}')).money("total")
+    assert str(amount) == read

@@ -522,3 +522,12 @@ def test_a_try_for_which_there_was_no_time_takes_nothing_from_what_the_vendor_sa
     state = tries(repeatable=True, changes=changes)
     assert isinstance(state.after(first), Again)
     assert end(again(state.after(NotSent("no time left", hurried=True))).otherwise)[1] == kind
+
+
+def test_a_large_answer_does_not_go_with_an_error() -> None:
+    large = f'{{"message": "{"x" * 100_000}"}}'.encode()
+    for outcome in (refusal(Answered(400, large)), tries(shows=lambda _: False).after(Answered(200, large))):
+        assert isinstance(outcome, Outcome)
+        assert outcome.vendor is None
+        assert outcome.failure is not None
+        assert outcome.failure.vendor_code in {200, 400}

@@ -27,7 +27,7 @@ from ordernpay.jsontext import dumps
 from ordernpay.orders import Order
 from ordernpay.outcomes import Failure, Outcome, succeeded
 from ordernpay.redaction import of_session
-from ordernpay.vendors.http import Answered, Call, Http, NotSent, apart
+from ordernpay.vendors.http import Answered, Call, Http, NotSent
 from ordernpay.vendors.paths import climbs
 from ordernpay.vendors.protocol import (
     Attempt,
@@ -49,6 +49,7 @@ from ordernpay.vendors.ros.settings import Options, RosConfig
 from ordernpay.vendors.ros.token import Token, TokenDesk
 from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.tries import Rules
+from ordernpay.vendors.unpacking import apart
 
 COMMANDS: Final = ("order.create", "order.cancel", "menu.get", "vendor.request")
 UNSIGNED: Final = HttpAnswer(401, {"error": "signature missing or wrong"})
