@@ -10,7 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from ordernpay.addresses import address_fault, is_loopback
-from ordernpay.conversion import CONVERTER, Fault, Faults, structure
+from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure
 from ordernpay.credentials import credential
 from ordernpay.jsontext import JsonObject
 from ordernpay.rules import Seconds, Text, Whole, Wrong, shown
@@ -81,7 +81,8 @@ def _read_secret(value: object, _: object) -> Secret:
     return Secret(text)
 
 
-CONVERTER.register_structure_hook(Secret, _read_secret)
+for _converter in (QUICK, DETAILED):
+    _converter.register_structure_hook(Secret, _read_secret)
 
 
 @frozen

@@ -9,7 +9,7 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordernpay.conversion import CONVERTER, Fault, Faults, structure, unstructure
+from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure, unstructure
 from ordernpay.orders import Line, Order
 from ordernpay.rules import Free, Guid, Moment, Rule, Seconds, Text, Texts, Whole, Wrong, rule_of, shown
 
@@ -50,6 +50,31 @@ def test_a_whole_object_is_read() -> None:
         "inner": {"label": "b"},
     }
     assert structure(value, Shelf) == Shelf("a", 3, 5, ("x",), {"y": 2}, -7, on=True, inner=Shelf("b"))
+
+
+NEARLY: dict[str, st.SearchStrategy[Any]] = {
+    "label": st.text(max_size=6),
+    "size": st.integers(-1, 10) | st.decimals(-1, 10, places=1),
+    "kind": st.sampled_from(["oak", "pine", 5, "5", "elm"]),
+    "parts": st.lists(st.text(max_size=2), max_size=3),
+    "weights": st.none() | st.dictionaries(st.text(max_size=2), st.integers(0, 3), max_size=2),
+    "count": st.integers(),
+    "on": st.booleans(),
+    "inner": st.none() | st.fixed_dictionaries({}, optional={"label": st.text(max_size=6), "other": st.none()}),
+    "word": st.text(max_size=3),
+    "unknown": JSON,
+}
+
+
+@given(st.fixed_dictionaries({}, optional={name: nearly | JSON for name, nearly in NEARLY.items()}) | JSON)
+def test_the_quick_pass_takes_exactly_what_the_detailed_one_takes(value: Any) -> None:
+    results: list[Shelf | None] = []
+    for converter in (QUICK, DETAILED):
+        try:
+            results.append(converter.structure(value, Shelf))
+        except Exception:  # noqa: BLE001 - they may say no in different ways, but both do
+            results.append(None)
+    assert results[0] == results[1]
 
 
 def test_faults_are_told_all_together_with_where_they_stand() -> None:
@@ -224,4 +249,4 @@ def test_an_annotation_tells_its_rule() -> None:
     assert rule_of(Annotated[str, "prose", Text(1, 2)]) == Text(1, 2)
     assert rule_of(Annotated[str, "prose"]) is None
     assert rule_of(str) is None
-    assert CONVERTER.structure("ab", Annotated[str, Text(1, 2)]) == "ab"  # type: ignore[arg-type]
+    assert DETAILED.structure("ab", Annotated[str, Text(1, 2)]) == "ab"  # type: ignore[arg-type]
