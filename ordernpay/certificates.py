@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
-from ordernpay.conversion import Fault
+from ordernpay.conversion import Fault, Faults
 
 _VERSION: Final = 0xA0
 _TIMES: Final = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
@@ -54,6 +54,38 @@ def read_file(path: Path) -> Certificate:
     return parse(ssl.PEM_cert_to_DER_cert(found[0]))
 
 
+@frozen
+class Identity:
+    """What a TLS server shows to its callers, and the context that has the key to it."""
+
+    certificate: Certificate
+    context: ssl.SSLContext
+
+
+def load_identity(certificate: str, key: str) -> Identity:
+    """Load what the HTTP server shows; raises `Faults`, by the key of `[inbound]` that is wrong.
+
+    Args:
+        certificate: file of the certificate and its chain.
+        key: file of its key.
+    """
+    try:
+        shown = read_file(Path(certificate))
+    except (OSError, ValueError) as error:
+        wanted = "expected a certificate and its chain in PEM form"
+        fault = Fault("inbound.tls_certificate", f"{wanted}, got {_got(certificate, error)}")
+        raise Faults([fault]) from None
+    wanted = "expected the key of tls_certificate, in PEM form and without a password"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError:
+        raise Faults([Fault("inbound.tls_key", f"{wanted}, got {key}")]) from None
+    except OSError as error:
+        raise Faults([Fault("inbound.tls_key", f"{wanted}, got {_got(key, error)}")]) from None
+    return Identity(shown, context)
+
+
 def door_faults(certificate: str | None, key: str | None) -> list[Fault]:
     """Why the HTTP door cannot show its certificate, by the key of `[inbound]` that says so; none where it can.
 
@@ -64,17 +96,9 @@ def door_faults(certificate: str | None, key: str | None) -> list[Fault]:
     if certificate is None or key is None:
         return []
     try:
-        read_file(Path(certificate))
-    except (OSError, ValueError) as error:
-        wanted = "expected a certificate and its chain in PEM form"
-        return [Fault("inbound.tls_certificate", f"{wanted}, got {_got(certificate, error)}")]
-    wanted = "expected the key of tls_certificate, in PEM form and without a password"
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError:
-        return [Fault("inbound.tls_key", f"{wanted}, got {key}")]
-    except OSError as error:
-        return [Fault("inbound.tls_key", f"{wanted}, got {_got(key, error)}")]
+        load_identity(certificate, key)
+    except Faults as error:
+        return error.faults
     return []
 
 

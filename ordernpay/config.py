@@ -13,7 +13,7 @@ from ordernpay.addresses import address_fault, is_loopback
 from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure
 from ordernpay.credentials import credential
 from ordernpay.jsontext import JsonObject
-from ordernpay.rules import Seconds, Text, Whole, Wrong, shown
+from ordernpay.rules import Network, Seconds, Text, Whole, Wrong, shown
 
 DEFAULT_PATH: Final = Path("/etc/ordernpay/ordernpay.toml")
 DEFAULT_SOCKET: Final = Path("/run/ordernpay/ordernpay.sock")
@@ -166,6 +166,7 @@ class Inbound:
         max_message_bytes: longest websocket message that is taken.
         ping_interval: seconds between two pings of a POS that dialled us.
         ping_timeout: seconds without an answer to one after which it is gone.
+        trusted_proxies: addresses and networks of reverse proxies, whose X-Forwarded-For or Forwarded is believed.
     """
 
     host: str = "127.0.0.1"
@@ -176,6 +177,7 @@ class Inbound:
     max_message_bytes: Bytes = 4 * 1_048_576
     ping_interval: Interval = 20.0
     ping_timeout: Interval = 10.0
+    trusted_proxies: tuple[Annotated[str, Network()], ...] = ()
 
 
 @frozen

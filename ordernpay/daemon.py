@@ -18,10 +18,10 @@ import structlog
 from attrs import define, field
 
 from ordernpay import __version__
-from ordernpay.certificates import door_faults
+from ordernpay.certificates import Certificate
 from ordernpay.clock import Clock, SystemClock
 from ordernpay.config import Config, ConfigError, Inbound, SessionConfig, load
-from ordernpay.conversion import Fault
+from ordernpay.conversion import Fault, Faults
 from ordernpay.events import Events
 from ordernpay.gateway import Gateway
 from ordernpay.inbound import HttpDoor
@@ -92,11 +92,20 @@ class Daemon:
         )
         self.server = Server(self.methods, _limits(config), on_closed=self.methods.forget)
         self.methods.client_stats = lambda: self.server.stats
-        self.methods.condition.tls_certificate = config.inbound.tls_certificate if config.inbound else None
+        self.methods.condition.certificate = self._certificate
+        self.methods.condition.certificate_files = self._certificate_files
         self.methods.condition.needs_restart = self._needs_restart
         self.exposition = Exposition(
-            Metrics(self.gateway, self.journal, self.events, lambda: self.server.stats, lambda: repeats.total)
+            Metrics(
+                self.gateway,
+                self.journal,
+                self.events,
+                lambda: self.server.stats,
+                lambda: repeats.total,
+                lambda: self._http,
+            )
         )
+        self._http: HttpDoor | None = None
         self._open: dict[str, _Open] = {}
         self._sessions_tasks: anyio.abc.TaskGroup | None = None
         self._stopping = anyio.Event()
@@ -140,9 +149,9 @@ class Daemon:
     def _doors(self) -> tuple[list[BoundSocket | socket.socket], socket.socket | None]:
         """The sockets, taken before the journal is touched: who cannot have them changes nothing."""
         rpc, inbound = self.config.rpc, self._inbound()
-        faults = [] if inbound is None else door_faults(inbound.tls_certificate, inbound.tls_key)
-        if faults:
-            raise ConfigError(self.config.file, faults)
+        if inbound is not None:
+            self._http = HttpDoor(inbound, self.gateway, self.exposition.text)
+            self._show_certificate(self.config)
         bound: list[BoundSocket | socket.socket] = []
         try:
             bound += [sock for _, sock in inherited_sockets(os.environ) if sock.family == socket.AF_UNIX]
@@ -153,15 +162,30 @@ class Daemon:
             raise ConfigError(self.config.file, [fault]) from None
         except SocketError as error:
             raise StartFailed(str(error)) from None
-        if inbound is None:
+        if inbound is None or self._http is None:
             return bound, None
         try:
-            return bound, HttpDoor(inbound, self.gateway, self.exposition.text).bind()
+            return bound, self._http.bind()
         except OSError as error:
             for one in bound:
                 one.close()
             where = f"{inbound.host}:{inbound.port}"
             raise StartFailed(f"[inbound]: cannot listen on {where}: {error.strerror}") from None
+
+    def _show_certificate(self, config: Config) -> None:
+        """Show the HTTP server's certificate as its files are now; raises `ConfigError`, and the one before stays."""
+        if self._http is not None and config.inbound is not None:
+            try:
+                self._http.show(config.inbound.tls_certificate, config.inbound.tls_key)
+            except Faults as error:
+                raise ConfigError(config.file, error.faults) from None
+
+    def _certificate(self) -> Certificate | None:
+        return None if self._http is None or self._http.identity is None else self._http.identity.certificate
+
+    def _certificate_files(self) -> tuple[str | None, str | None]:
+        inbound = self.config.inbound
+        return (None, None) if inbound is None else (inbound.tls_certificate, inbound.tls_key)
 
     def _inbound(self) -> Inbound | None:
         """The HTTP door's configuration, where one is wanted: by its own table, or by a session that listens."""
@@ -198,9 +222,8 @@ class Daemon:
                     )
                     for one in bound:
                         doors.start_soon(self.server.serve, one.socket if isinstance(one, BoundSocket) else one)
-                    inbound = self._inbound()
-                    if inbound is not None and http_socket is not None:
-                        doors.start_soon(HttpDoor(inbound, self.gateway, self.exposition.text).serve, http_socket)
+                    if self._http is not None and http_socket is not None:
+                        doors.start_soon(self._http.serve, http_socket)
                     self.serving.set()
                     await self._count_unknown()
                     self.notifier.ready(self._standing())
@@ -248,6 +271,7 @@ class Daemon:
             ConfigError: the file cannot be used; nothing was changed.
         """
         config = load(self.config.file, CONFIGS)
+        self._show_certificate(config)
         gone = [name for name, opened in self._open.items() if config.sessions.get(name) != opened.config]
         closing = [self._open.pop(name) for name in gone]
         self.config = config

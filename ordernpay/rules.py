@@ -5,6 +5,7 @@ cannot differ. Nothing is coerced: `"5"` is no number, `1` is no text.
 """
 
 import contextlib
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -247,6 +248,21 @@ class Moment:
 
     def schema(self) -> JsonObject:
         return {"type": "string", "format": "date-time"}
+
+
+@frozen
+class Network:
+    """An IP address, or a network of them (CIDR), as written."""
+
+    def read(self, value: object) -> str:
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                ipaddress.ip_network(value, strict=False)
+                return value
+        raise Wrong(f'expected an address or a network such as "10.0.0.0/8", got {shown(value)}')
+
+    def schema(self) -> JsonObject:
+        return {"type": "string"}
 
 
 @frozen

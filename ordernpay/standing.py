@@ -10,7 +10,9 @@ from ordernpay.vendors.protocol import Session
 
 REASON_MOST: Final = 120
 
-TAKEN_OVER: Final = frozenset({"daemon.drain_seconds", "rpc.access", "rpc.admin_group"})
+TAKEN_OVER: Final = frozenset(
+    {"daemon.drain_seconds", "rpc.access", "rpc.admin_group", "inbound.tls_certificate", "inbound.tls_key"}
+)
 """Keys outside the sessions that a reload puts in force at once; all of `[journal]` is, too."""
 
 

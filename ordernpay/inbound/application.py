@@ -1,43 +1,46 @@
-"""The HTTP door, for vendors that call us: their paths and websockets, metrics and health.
+"""What is answered at the HTTP port: paths and websockets of vendors that call us, metrics and health.
 
-What stands behind a vendor's path is that vendor's own business. Here are the bounds that hold for all: bodies are
-read up to a limit, and who fails to prove itself too often is made to wait.
+What stands behind a vendor's path is that vendor's own business. Here are the bounds that hold for all: a body is read
+only where the head of its request gives reason to, and who fails to prove itself too often is made to wait.
 """
 
-import asyncio
 import contextlib
+import operator
 import socket
+import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 import anyio
 import structlog
-import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import PayloadTooBig
 
+from ordernpay.certificates import Identity, load_identity
 from ordernpay.config import Inbound
 from ordernpay.counts import Counts
+from ordernpay.inbound.connections import Connection, Connections, counted
+from ordernpay.inbound.forwarded import TrustedProxies
+from ordernpay.inbound.server import BACKLOG, HttpServer
 from ordernpay.jsontext import dumps
-from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, LinkClosed, Session, WebsocketDoor
+from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Link, LinkClosed, Session, WebsocketDoor
 
 FAILURES_ALLOWED: Final = 10
 FAILURE_WINDOW: Final = 60.0
 PEERS_REMEMBERED: Final = 4_096
-MOST_CONNECTIONS: Final = 512
-REQUEST_SECONDS: Final = 30.0
-"""Within twice as long a request has to be whole, and within once as long to have begun."""
-
-BEGINNING: Final = 4_096
-"""Bytes of a message on which we hang up that are looked at."""
+MOST_HEADERS: Final = 100
+PATH_SHOWN: Final = 100
+"""Characters of a path that a stranger can have us write into the log."""
+BUSY_SECONDS: Final = 5
+"""After which a webhook is welcome again that met too many others."""
+METRICS_FRESH: Final = 10
+"""Pages of metrics that are made at once; past that one a second, and the same for all who ask meanwhile."""
 
 _BY_STATUS: Final = {
     200: "accepted",
@@ -51,10 +54,14 @@ WEBHOOK_RESULTS: Final = (*dict.fromkeys(_BY_STATUS.values()), "repeat", "verifi
 """What can become of a webhook: its status says it, or the vendor's door does."""
 
 UNAUTHENTICATED: Final = frozenset({401, 403})
+BAD_REQUEST: Final = 400
 PROMETHEUS: Final = "text/plain; version=1.0.0; charset=utf-8"
+CLOSE: Final = {"Connection": "close"}
 
 _NOWHERE: Final = HttpAnswer(404, {"error": "no such path"})
 _NOT_SO: Final = HttpAnswer(405, {"error": "not by this method"})
+_TOO_LARGE: Final = HttpAnswer(413, {"error": "body too large"})
+_BUSY: Final = HttpAnswer(503, {"error": "not now"}, {"Retry-After": str(BUSY_SECONDS)})
 
 log = structlog.get_logger(__name__)
 
@@ -128,88 +135,75 @@ class InboundLink:
             await self._websocket.close(code, reason)
 
 
-class _WebsocketProtocol(WebSocketsSansIOProtocol):
-    """Tells our own close codes from the peer's: its 1009 says that it did not act, ours that we cannot read what it did."""
+class _Offers:
+    """Which sessions offer what at which path, looked up anew once sessions have come or gone."""
 
-    def handle_parser_exception(self) -> None:
-        disconnect: Any = {"type": "websocket.disconnect", "code": 1006, "unread": self._unread()}  # more than ASGI has
-        self.queue.put_nowait(disconnect)
-        super().handle_parser_exception()
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._known: list[Session] = []
+        self._by_path: dict[str, list[tuple[str, Door | WebsocketDoor]]] = {}
 
-    def _unread(self) -> bytes:
-        """The beginning of the message that we cannot take, as far as it has come: it says what it answers."""
-        parts = [bytes(self.frames[0][:BEGINNING])] if self.frames else []
-        if isinstance(self.conn.parser_exc, PayloadTooBig):  # of the frame itself, nothing but its header has been read
-            masked = bytes(self.conn.reader.buffer[: BEGINNING + 4])
-            parts.append(bytes(byte ^ masked[place % 4] for place, byte in enumerate(masked[4:])))
-        return b"".join(parts)
-
-    def send_receive_event_to_app(self) -> None:
-        """Hand a message on; one with a broken letter as bytes, since it is worth more than its connection's end."""
-        if self.curr_msg_data_type == "text":
-            data = b"".join(self.frames)
-            try:
-                data.decode()
-            except UnicodeDecodeError:
-                self.curr_msg_data_type, self.frames = "bytes", [data]
-        super().send_receive_event_to_app()
+    def at(self, path: str) -> Sequence[tuple[str, Door | WebsocketDoor]]:
+        """Each session's name with what it offers there."""
+        now = list(self._sessions.sessions.values())
+        if len(now) != len(self._known) or not all(map(operator.is_, now, self._known)):
+            self._known, self._by_path = now, {}
+            for session in now:
+                for door in session.doors():
+                    self._by_path.setdefault(door.path, []).append((session.name, door))
+        return self._by_path.get(path, ())
 
 
-class _HttpProtocol(H11Protocol):
-    """Bounds what strangers can hold: so many connections in all, and so long for a request to be whole."""
+class _Metered:
+    """The page of metrics, which costs more the more sessions there are, and which anybody may ask for."""
 
-    _patience: asyncio.TimerHandle | None = None
-    _half: object = None
+    def __init__(self, page: Callable[[], Awaitable[bytes]]) -> None:
+        self._page = page
+        self._last = b""
+        self._left = float(METRICS_FRESH)
+        self._counted_at = time.monotonic()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-            return
-        self._wait()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._be_done()
-        super().connection_lost(exc)
-
-    def handle_websocket_upgrade(self, event: Any) -> None:
-        self._be_done()
-        super().handle_websocket_upgrade(event)
-
-    def _wait(self) -> None:
-        self._patience = self.loop.call_later(REQUEST_SECONDS, self._look)
-
-    def _be_done(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-
-    def _look(self) -> None:
-        """Hang up where nothing has become whole since the last look."""
-        request: Any = self.cycle  # None before the first
-        whole = request is not None and not request.more_body and not request.response_complete
-        if request is self._half and not whole:
-            self.transport.abort()
-            return
-        self._half = request
-        self._wait()
-
-
-class _Server(uvicorn.Server):
-    """Signals are the daemon's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    async def text(self) -> bytes:
+        """Return a new page, or the last one where too many were asked for."""
+        now = time.monotonic()
+        self._left = min(METRICS_FRESH, self._left + now - self._counted_at)
+        self._counted_at = now
+        if self._left >= 1 or not self._last:
+            self._left -= 1
+            self._last = await self._page()
+        return self._last
 
 
 class HttpDoor:
-    """The HTTP server in front of all sessions that have something to offer there."""
+    """The HTTP server in front of all sessions that have something to offer there.
+
+    Attributes:
+        connections: who is connected.
+        identity: what is shown to new connections by TLS; None for plain HTTP.
+    """
 
     def __init__(self, config: Inbound, sessions: Sessions, metrics: Callable[[], Awaitable[bytes]]) -> None:
+        self.connections = Connections(time.monotonic)
+        self.identity: Identity | None = None
         self._config = config
         self._sessions = sessions
-        self._metrics = metrics
+        self._metrics = _Metered(metrics)
         self._limit = FailureLimit()
+        self._proxies = TrustedProxies(config.trusted_proxies)
+        self._offers = _Offers(sessions)
+        self._application = Starlette(
+            routes=[
+                Route("/metrics", self._answer_metrics, methods=["GET"]),
+                Route("/healthz", self._answer_health, methods=["GET"]),
+                Route("/readyz", self._answer_ready, methods=["GET"]),
+                Route("/{path:path}", self._answer_door, methods=["GET", "POST"]),
+                WebSocketRoute("/{path:path}", self._websocket),
+            ]
+        )
+
+    def show(self, certificate: str | None, key: str | None) -> None:
+        """Show a certificate to new connections, as its files are now; raises `Faults`, and nothing has changed then."""
+        self.identity = None if certificate is None or key is None else load_identity(certificate, key)
 
     def bind(self) -> socket.socket:
         """A listening socket where the configuration says; raises `OSError`."""
@@ -221,7 +215,7 @@ class HttpDoor:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((self._config.host, self._config.port))
-            sock.listen(256)
+            sock.listen(BACKLOG)
         except OSError:
             sock.close()
             raise
@@ -229,127 +223,130 @@ class HttpDoor:
 
     async def serve(self, sock: socket.socket) -> None:
         """Serve until cancelled."""
-        config = uvicorn.Config(
-            self.application(),
-            ws=_WebsocketProtocol,
-            http=_HttpProtocol,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws_per_message_deflate=False,
-            ws_max_size=self._config.max_message_bytes,
-            ws_ping_interval=self._config.ping_interval,
-            ws_ping_timeout=self._config.ping_timeout,
-            timeout_graceful_shutdown=2,
-            ssl_certfile=self._config.tls_certificate,
-            ssl_keyfile=self._config.tls_key,
-        )
-        server = _Server(config)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_run, server, sock)
-            try:
-                await anyio.sleep_forever()
-            finally:
-                server.should_exit = True
+        await HttpServer(self.answer, self._config, self.connections, self._context).serve(sock)
 
-    def application(self) -> Starlette:
-        """The paths; a vendor's are looked up when they are asked for, since sessions come and go."""
-        return Starlette(
-            routes=[
-                Route("/metrics", self._answer_metrics, methods=["GET"]),
-                Route("/healthz", self._answer_health, methods=["GET"]),
-                Route("/readyz", self._answer_ready, methods=["GET"]),
-                Route("/{path:path}", self._answer_door, methods=["GET", "POST"]),
-                WebSocketRoute("/{path:path}", self._websocket),
-            ]
-        )
+    def _context(self) -> ssl.SSLContext | None:
+        return None if self.identity is None else self.identity.context
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or websocket (ASGI). What breaks in it is one line of the log, and no more."""
+        self.connections.allow(_connection(scope), self.connections.exchange_seconds)
+        host, port = scope["client"] or ("", 0)
+        scope["client"] = (self._proxies.caller(host, scope["headers"]), port)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= BAD_REQUEST:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        try:
+            if len(scope["headers"]) > MOST_HEADERS:
+                await Response(status_code=431)(scope, receive, answer)
+            else:
+                await self._application(scope, receive, answer)
+        except (ClientDisconnect, WebSocketDisconnect, OSError):
+            pass  # gone, or hung up on
+        except Exception:
+            log.exception("request_broke", path=scope["path"][:PATH_SHOWN])
 
     async def _answer_metrics(self, _: Request) -> Response:
-        return Response(await self._metrics(), media_type=PROMETHEUS)
+        return Response(await self._metrics.text(), headers=CLOSE, media_type=PROMETHEUS)
 
     async def _answer_health(self, _: Request) -> Response:
-        return PlainTextResponse("alive\n")
+        return PlainTextResponse("alive\n", headers=CLOSE)
 
     async def _answer_ready(self, _: Request) -> Response:
         states = {name: session.status().state for name, session in sorted(self._sessions.sessions.items())}
         text = "".join(f"{name} {state}\n" for name, state in states.items())
-        return PlainTextResponse(text, 200 if all(state == "up" for state in states.values()) else 503)
+        ready = all(state == "up" for state in states.values())
+        return PlainTextResponse(text, headers=CLOSE) if ready else PlainTextResponse(text, 503)
 
     async def _answer_door(self, request: Request) -> Response:
-        path = request.url.path
-        here = [(session, door) for session, door in self._doors() if isinstance(door, Door) and door.path == path]
+        here = [(session, door) for session, door in self._offers.at(request.scope["path"]) if isinstance(door, Door)]
         doors = [(session, door) for session, door in here if request.method in door.methods]
         if not doors:
             return _response(_NOT_SO if here else _NOWHERE)
-        answer = await self._ask([door for _, door in doors], request, path)
+        answer = await self._ask([door for _, door in doors], request)
         session, door = doors[0]
         if door.webhook:
             self._sessions.counts.notified(session, answer.result or _BY_STATUS.get(answer.status, "refused"))
         return _response(answer)
 
-    async def _ask(self, doors: list[Door], request: Request, path: str) -> HttpAnswer:
+    async def _ask(self, doors: list[Door], request: Request) -> HttpAnswer:
         """The answer of the first door that knows the caller."""
         peer = request.client.host if request.client else ""
         patient = all(door.patient for door in doors)
-        wait = 0 if patient else self._limit.wait(peer, time.monotonic())
+        wait = 0 if patient else self._limit.wait(counted(peer), time.monotonic())
         if wait:
             return HttpAnswer(429, {"error": "too many failures"}, {"Retry-After": str(wait)})
-        body = await _body(request, max(door.max_body_bytes for door in doors))
-        if body is None:
-            return HttpAnswer(413, {"error": "body too large"})
-        asked = HttpRequest(dict(request.query_params), dict(request.headers), body, peer)
-        answer = doors[0].refusal
-        for door in doors:
-            given = await door.handle(asked)
-            if given is not None:
-                answer = given
-                break
+        answer = await self._heard(doors, request, peer)
         if answer.status in UNAUTHENTICATED:
             if not patient:
-                self._limit.failed(peer, time.monotonic())
-            log.warning("authentication_failed", path=path, peer=peer)
+                self._limit.failed(counted(peer), time.monotonic())
+            log.warning("authentication_failed", path=doors[0].path, peer=peer)
         return answer
+
+    async def _heard(self, doors: list[Door], request: Request, peer: str) -> HttpAnswer:
+        asked = HttpRequest(dict(request.query_params), dict(request.headers), b"", peer)
+        most = max(door.max_body_bytes if door.expects is None else door.expects(asked) for door in doors)
+        if most == 0:
+            return doors[0].refusal
+        connection = _connection(request.scope)
+        body = await self._body(request, connection, most)
+        if body is None:
+            return _TOO_LARGE
+        asked = HttpRequest(asked.query, asked.headers, body, peer)
+        with self.connections.handling(connection) as room:
+            if not room:
+                return _BUSY
+            for door in doors:
+                answer = await door.handle(asked)
+                if answer is not None:
+                    return answer
+        return doors[0].refusal
+
+    async def _body(self, request: Request, connection: Connection, limit: int) -> bytes | None:
+        """The body, or None where it is larger than the limit."""
+        if int(request.headers.get("content-length", "0")) > limit:
+            return None
+        body = bytearray()
+        async for part in request.stream():
+            if len(body) + len(part) > limit:
+                self.connections.release(connection)
+                return None
+            self.connections.hold(connection, len(part))
+            body += part
+        return bytes(body)
 
     async def _websocket(self, websocket: WebSocket) -> None:
         peer = websocket.client.host if websocket.client else ""
         asked = HttpRequest(dict(websocket.query_params), dict(websocket.headers), b"", peer)
-        path = websocket.url.path
-        if self._limit.wait(peer, time.monotonic()) == 0:
-            for _, door in self._doors():
-                if not isinstance(door, WebsocketDoor) or door.path != path:
-                    continue
-                serve = door.admit(asked)
+        path = websocket.scope["path"]
+        if self._limit.wait(counted(peer), time.monotonic()) == 0:
+            for _, door in self._offers.at(path):
+                serve = door.admit(asked) if isinstance(door, WebsocketDoor) else None
                 if serve is not None:
-                    await websocket.accept()
-                    await serve(InboundLink(websocket))
+                    await self._link(websocket, serve)
                     return
-            self._limit.failed(peer, time.monotonic())
-            log.warning("websocket_refused", path=path, peer=peer)
+            self._limit.failed(counted(peer), time.monotonic())
+            log.warning("websocket_refused", path=path[:PATH_SHOWN], peer=peer)
         await websocket.close(1008)
 
-    def _doors(self) -> Iterator[tuple[str, Door | WebsocketDoor]]:
-        """Each session's name with each of its doors."""
-        for session in list(self._sessions.sessions.values()):
-            for door in session.doors():
-                yield session.name, door
+    async def _link(self, websocket: WebSocket, serve: Callable[[Link], Awaitable[None]]) -> None:
+        """Serve a websocket whose peer is known, outside of what strangers share."""
+        connection = _connection(websocket.scope)
+        self.connections.prove(connection)
+        try:
+            await websocket.accept()
+            await serve(InboundLink(websocket))
+        finally:
+            self.connections.unprove(connection, self.connections.head_seconds)
 
 
-async def _run(server: uvicorn.Server, sock: socket.socket) -> None:
-    """Serve until the server itself ends: requests under way are answered, and the loop forgets the listening socket."""
-    with anyio.CancelScope(shield=True):
-        await server.serve([sock])
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The body, or None where it is larger than the limit."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+def _connection(scope: Scope) -> Connection:
+    """The connection that a request came on; outside of a server, one that is not counted."""
+    connection: Connection | None = scope.get("state", {}).get("connection")
+    return Connection("", 0.0, gone=True) if connection is None else connection
 
 
 def _response(answer: HttpAnswer) -> Response:

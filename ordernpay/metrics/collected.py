@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from ordernpay import __version__
 from ordernpay.events import Events
 from ordernpay.gateway import Gateway
-from ordernpay.inbound import WEBHOOK_RESULTS
+from ordernpay.inbound import WEBHOOK_RESULTS, HttpDoor
 from ordernpay.journal import Figures, Journal, Unsettled
 from ordernpay.rpc.server import Stats
 from ordernpay.vendors.protocol import Door, Session, SessionState
@@ -38,6 +38,7 @@ class Metrics(Collector):
     events: Events
     client_stats: Callable[[], Stats]
     held_back: Callable[[], int]
+    http: Callable[[], HttpDoor | None] = lambda: None
     kept: Kept | None = None
 
     def collect(self) -> Iterable[Metric]:
@@ -49,6 +50,7 @@ class Metrics(Collector):
         if self.kept is not None:
             yield from self._in_the_journal(self.kept)
         yield from self._doors()
+        yield from self._http_server()
         yield _counter("log_lines_held_back", "Lines of the log that were repeats", [((), self.held_back())])
 
     def _sessions(self) -> Iterable[Metric]:
@@ -126,6 +128,23 @@ class Metrics(Collector):
         yield _counter("clients_connected", "Local clients that have connected", [((), stats.total)])
         yield _counter("clients_cut_off", "Local clients cut off", [((), stats.cut_off)])
         yield _counter("clients_refused", "Local clients refused, since there were too many", [((), stats.refused)])
+
+    def _http_server(self) -> Iterable[Metric]:
+        server = self.http()
+        if server is None:
+            return
+        connections = server.connections
+        now = [(("proved",), connections.proved), (("unproved",), connections.strangers)]
+        yield _gauge(
+            "http_connections", "Connections to the HTTP server, by whether they proved themselves", now, "state"
+        )
+        yield _counter("http_connections_accepted", "Connections accepted by it", [((), connections.accepted)])
+        put_out = [((reason,), count) for reason, count in connections.put_out.items()]
+        yield _counter("http_connections_put_out", "Unproved connections hung up on, by reason", put_out, "reason")
+        if server.identity is not None:
+            expires = server.identity.certificate.expires
+            says = "When the certificate ends that the HTTP server shows, in seconds since 1970; none where it speaks no TLS"
+            yield _gauge("certificate_shown_expires_timestamp_seconds", says, [((), expires)])
 
 
 def _hears_webhooks(session: Session) -> bool:

@@ -10,7 +10,7 @@ import anyio.to_thread
 from attrs import define, frozen
 
 from ordernpay import __version__
-from ordernpay.certificates import read_file
+from ordernpay.certificates import Certificate, door_faults
 from ordernpay.clock import Clock, rfc3339
 from ordernpay.gateway import Gateway
 from ordernpay.journal import Figures, Journal
@@ -51,7 +51,8 @@ class Condition:
     Attributes:
         config_error: set by the daemon: why the last reload was refused; None once one was taken.
         needs_restart: set by the daemon: what stands in the configuration and comes into force at a restart only.
-        tls_certificate: set by the daemon: the file of the HTTP door's own certificate, if it has one.
+        certificate: set by the daemon: what the HTTP server shows to new connections, if it speaks TLS.
+        certificate_files: set by the daemon: where a reload or a restart would read the next one from, and its key.
     """
 
     gateway: Gateway
@@ -59,7 +60,8 @@ class Condition:
     clock: Clock
     config_error: str | None = None
     needs_restart: Callable[[], list[str]] = list
-    tls_certificate: str | None = None
+    certificate: Callable[[], Certificate | None] = lambda: None
+    certificate_files: Callable[[], tuple[str | None, str | None]] = lambda: (None, None)
     _started: float = 0.0
     _started_at: float = 0.0
 
@@ -139,16 +141,12 @@ class Condition:
         return {"path": str(path), "free": disk.free, "total": disk.total, "low": disk.low, "error": None}
 
     def _inbound(self) -> JsonObject:
-        if self.tls_certificate is None:
-            return {"certificate_expires": None, "error": None}
-        try:
-            return {"certificate_expires": rfc3339(read_file(Path(self.tls_certificate)).expires), "error": None}
-        except (OSError, ValueError) as error:
-            return {"certificate_expires": None, "error": f"{self.tls_certificate}: {_said(error)}"}
-
-
-def _said(error: Exception) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+        shown = self.certificate()
+        faults = [f"{fault.path}: {fault.message}" for fault in door_faults(*self.certificate_files())]
+        return {
+            "certificate_expires": None if shown is None else rfc3339(shown.expires),
+            "error": faults[0] if faults else None,
+        }
 
 
 def session_json(session: Session) -> JsonObject:

@@ -301,6 +301,8 @@ class Door:
         patient: whether a caller is heard however often it failed to prove itself. Where every request carries its proof,
             guessing leads nowhere, and behind a reverse proxy a forger and the vendor have one address.
         webhook: whether what comes here are the vendor's news, to be counted as such.
+        expects: how many bytes of a body are worth reading, by what the head of a request shows; 0 refuses it unread.
+            Without it, `max_body_bytes` of whatever comes.
     """
 
     path: str
@@ -310,6 +312,7 @@ class Door:
     methods: tuple[str, ...] = ("POST",)
     patient: bool = False
     webhook: bool = False
+    expects: Callable[[HttpRequest], int] | None = None
 
 
 class Link(Protocol):

@@ -1,6 +1,5 @@
 """The HTTP door: bounds for all, health, metrics, and websockets for vendors that call us."""
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -8,33 +7,21 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import define, field
 from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ordernpay.config import Inbound
-from ordernpay.counts import Counts
 from ordernpay.inbound import application as module
 from ordernpay.inbound.application import FAILURES_ALLOWED, FailureLimit, HttpDoor
 from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Link, LinkClosed, WebsocketDoor
+from tests.inbound.serving import Houses, listening, metrics
+from tests.inbound.serving import door_of as door_with
 from tests.support.fakes import ScriptedSession
 from tests.support.wait import until
 
 PATH = "/api/powerepos/v1/auth"
 REFUSAL = HttpAnswer(401, {"ErrorMessage": "no"})
-
-
-@define
-class Houses:
-    """Where the door looks for sessions."""
-
-    sessions: dict[str, Any] = field(factory=dict)
-    counts: Counts = field(factory=Counts)
-
-
-async def metrics() -> bytes:
-    return b"ordernpay_up 1\n"
 
 
 def desk(knows: bytes, answer: HttpAnswer, **bounds: Any) -> Door:
@@ -53,7 +40,7 @@ def door_of(*offered: Door | WebsocketDoor, **states: Any) -> tuple[HttpDoor, Ho
 
 @contextlib.asynccontextmanager
 async def client_of(door: HttpDoor) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=door.application(), client=("10.0.0.9", 5))
+    transport = httpx.ASGITransport(app=door.answer, client=("10.0.0.9", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as client:
         yield client
 
@@ -149,7 +136,7 @@ async def test_who_fails_too_often_is_made_to_wait_and_others_are_not(monkeypatc
         assert (answer.status_code, answer.json()) == (429, {"error": "too many failures"})
         assert 0 < int(answer.headers["retry-after"]) <= 61
         assert (await client.get("/healthz")).status_code == 200
-    transport = httpx.ASGITransport(app=door.application(), client=("10.0.0.8", 5))
+    transport = httpx.ASGITransport(app=door.answer, client=("10.0.0.8", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as other:
         assert (await other.post(PATH, content=b"good")).status_code == 200
 
@@ -182,19 +169,8 @@ def websocket_door(serve: Callable[[Link], Any], token: str = "good") -> Websock
     return WebsocketDoor("/ws", lambda request: serve if request.query.get("token") == token else None)
 
 
-@contextlib.asynccontextmanager
-async def serving(*offered: Door | WebsocketDoor, **settings: Any) -> AsyncIterator[str]:
-    houses = Houses({"bar": ScriptedSession(offered=offered)})
-    door = HttpDoor(Inbound(port=0, **settings), houses, metrics)
-    sock = door.bind()
-    task = asyncio.create_task(door.serve(sock))
-    try:
-        yield f"127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        sock.close()
+def serving(*offered: Door | WebsocketDoor, **settings: Any) -> contextlib.AbstractAsyncContextManager[str]:
+    return listening(door_with(*offered, **settings))
 
 
 def dial(address: str, token: str = "good", path: str = "/ws") -> connect:
@@ -223,64 +199,6 @@ class Talk:
             with contextlib.suppress(LinkClosed):
                 await link.send("into the void")
             await link.close(1000, "late")
-
-
-# Strangers
-
-
-async def ends(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the other end hangs up."""
-    try:
-        return await asyncio.wait_for(reader.read(), 10)
-    except ConnectionError:
-        return b""
-
-
-HEAD = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
-
-
-@pytest.mark.parametrize("said", [b"", b"POST / HT", HEAD, HEAD + b"{", HEAD + b"{}" + b"POST /again"])
-async def test_who_says_no_whole_request_is_hung_up_on(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.2)
-    async with serving() as address:
-        host, port = address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(said)
-        await ends(reader)
-        writer.close()
-
-
-async def test_a_request_that_takes_long_to_answer_is_not_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.05)
-
-    async def slow(_: HttpRequest) -> HttpAnswer:
-        await asyncio.sleep(0.5)
-        return HttpAnswer(200, {})
-
-    async with serving(Door(PATH, slow, REFUSAL)) as address, httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.post(f"http://{address}{PATH}", content=b"{}")).status_code == 200
-
-
-async def test_a_websocket_is_not_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.05)
-    async with serving(websocket_door(Talk())) as address, dial(address) as socket:
-        await asyncio.sleep(0.5)
-        await socket.send("hello")
-        assert await socket.recv() == "heard 5"
-
-
-async def test_only_so_many_connections_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CONNECTIONS", 2)
-    async with serving() as address:
-        host, port = address.split(":")
-        held = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
-        assert await ends(held[2][0]) == b""
-        held[0][1].close()
-        await asyncio.sleep(0.1)
-        async with httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(f"http://{address}/healthz")).status_code == 200
-        for _, writer in held:
-            writer.close()
 
 
 async def test_text_and_bytes_go_both_ways_and_we_may_close() -> None:

@@ -15,7 +15,9 @@ from tests.support.wait import until
 
 WORDS = {
     "session": {"bar", "courier"},
-    "state": {"connecting", "up", "down", "refused", "accepted", "sent", "succeeded", "rejected", "failed", "unknown"},
+    "state": {"connecting", "up", "down", "refused", "accepted", "sent", "succeeded", "rejected", "failed", "unknown"}
+    | {"proved", "unproved"},
+    "reason": {"newcomer", "deadline", "memory"},
     "method": set(COMMANDS),
     "outcome": {"succeeded", *KINDS},
     "stage": {"journal", "wire"},

@@ -13,6 +13,7 @@ import pytest
 import trustme
 from attrs import define, evolve, field
 
+from ordernpay.certificates import read_file
 from ordernpay.clock import rfc3339
 from ordernpay.config import Access, Rpc
 from ordernpay.events import Events
@@ -529,9 +530,16 @@ async def test_the_status_tells_a_refused_reload_and_our_own_certificate(tmp_pat
         assert (told["config_error"], told["inbound"]) == (None, {"certificate_expires": None, "error": None})
         it.methods.condition.config_error = "x.toml: rpc.mode: expected …"
         ends = datetime(2040, 2, 3, tzinfo=UTC)
-        file = tmp_path / "own.pem"
-        file.write_bytes(trustme.CA().issue_cert("till.test", not_after=ends).cert_chain_pems[0].bytes())
-        it.methods.condition.tls_certificate = str(file)
+        leaf, file, key = (
+            trustme.CA().issue_cert("till.test", not_after=ends),
+            tmp_path / "own.pem",
+            tmp_path / "key.pem",
+        )
+        file.write_bytes(leaf.cert_chain_pems[0].bytes())
+        key.write_bytes(leaf.private_key_pem.bytes())
+        shown = read_file(file)
+        it.methods.condition.certificate = lambda: shown
+        it.methods.condition.certificate_files = lambda: (str(file), str(key))
         told = await it.call("daemon.status")
         assert told["config_error"] == "x.toml: rpc.mode: expected …"
         assert told["inbound"] == {"certificate_expires": "2040-02-03T00:00:00.000Z", "error": None}
@@ -540,7 +548,9 @@ async def test_the_status_tells_a_refused_reload_and_our_own_certificate(tmp_pat
             if content is not None:
                 file.write_bytes(content)
             told = await it.call("daemon.status")
-            assert told["inbound"] == {"certificate_expires": None, "error": f"{file}: {error}"}
+            assert told["inbound"]["certificate_expires"] == "2040-02-03T00:00:00.000Z"  # which is shown all the same
+            assert told["inbound"]["error"].startswith("inbound.tls_certificate: expected a certificate and its chain")
+            assert told["inbound"]["error"].endswith(f"got {file} ({error})")
             file.touch()
 
 

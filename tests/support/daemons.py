@@ -149,9 +149,9 @@ async def daemon_process(
 
 
 @contextlib.asynccontextmanager
-async def daemon_inside(config: dict[str, Any]) -> AsyncIterator[Daemon]:
-    """A daemon inside this process, serving."""
-    daemon = Daemon(read(config, Path("test.toml"), CONFIGS))
+async def daemon_inside(config: dict[str, Any], file: Path = Path("test.toml")) -> AsyncIterator[Daemon]:
+    """A daemon inside this process, serving; with a file, one that can be reloaded."""
+    daemon = Daemon(read(config, file, CONFIGS))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(daemon.run(signals=False))
         serving = tasks.create_task(daemon.serving.wait())

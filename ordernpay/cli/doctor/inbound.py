@@ -17,7 +17,7 @@ from ordernpay.config import Inbound
 SECONDS: Final = 5.0
 ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to knock when it listens everywhere
 ALIVE: Final = "alive\n"
-RENEW: Final = "renew it, then `systemctl restart ordernpay`"
+RENEW: Final = "renew it, then `systemctl reload ordernpay`"
 
 CHECK: Final = "inbound"
 
@@ -101,7 +101,11 @@ def _renewed(door: Inbound, shown: Certificate | None) -> list[Finding]:
     if shown is None or file is None or shown == file:
         return []
     found = "the daemon still shows another certificate than the one in the file"
-    return [doubtful(CHECK, f"{door.host}:{door.port}", found, "`systemctl restart ordernpay` brings it into force")]
+    where = f"{door.host}:{door.port}"
+    return [
+        lasting(CHECK, where, shown, RENEW),
+        doubtful(CHECK, where, found, "`systemctl reload ordernpay` brings it into force"),
+    ]
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ import attrs
 
 from ordernpay.cli.manual.roff import Block, Example, Page, Section, Term, Under
 from ordernpay.config import Access, Daemon, Inbound, Journal, Rpc, Secret, SessionConfig
-from ordernpay.rules import Guid, Seconds, Text, Whole, rule_of
+from ordernpay.rules import Guid, Network, Seconds, Text, Whole, rule_of
 from ordernpay.vendors import VENDORS
 
 ENDLESS: Final = 2**31 - 1
@@ -192,8 +192,8 @@ def _kind(annotation: Any) -> str:
             return f"seconds, from {low:g} to {high:g}"
         case Text():
             return str(rule)
-        case Guid():
-            return "GUID"
+        case Guid() | Network():
+            return "GUID" if isinstance(rule, Guid) else "address or network"
         case None:
             return _kind_of_type(bare)
         case _:

@@ -32,7 +32,9 @@ from ordernpay.vendors.rest import RestLine
 UNAUTHORISED: Final = HttpAnswer(401, {"error": "authorisation missing or wrong"})
 SAME_WITHIN: Final = 600.0
 """Seconds within which an event with the same content is the same event; Doshii gives deliveries no name."""
+WEBHOOK_BYTES: Final = 2**21
 CHALLENGE_BYTES: Final = 4_096
+"""Of a body by which Doshii finds out that we are here, and which no authorisation has."""
 QUOTES_KEPT: Final = 1_000
 PAUSE: Final = 1.0
 PREPROCESS: Final = "order_preprocess"
@@ -210,8 +212,21 @@ class Inbox:
         if self._config.webhook_token is None:
             return ()
         path, methods = f"/webhooks/doshii/{self._name}", ("GET", "POST")
-        most = 2**21
-        return (Door(path, self._from_webhook, UNAUTHORISED, most, methods, patient=True, webhook=True),)
+        return (
+            Door(
+                path,
+                self._from_webhook,
+                UNAUTHORISED,
+                methods=methods,
+                patient=True,
+                webhook=True,
+                expects=self._expected,
+            ),
+        )
+
+    def _expected(self, request: HttpRequest) -> int:
+        """Bytes of a body that are worth reading: of who is not authorised, those of a verification."""
+        return WEBHOOK_BYTES if self._authorised(request.headers.get("authorization", "")) else CHALLENGE_BYTES
 
     async def _from_webhook(self, request: HttpRequest) -> HttpAnswer | None:
         challenge = _challenge(request)

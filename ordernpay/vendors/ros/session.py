@@ -54,6 +54,7 @@ from ordernpay.vendors.unpacking import apart
 COMMANDS: Final = ("order.create", "order.cancel", "menu.get", "vendor.request")
 UNSIGNED: Final = HttpAnswer(401, {"error": "signature missing or wrong"})
 PROBE_SECONDS: Final = 15.0
+WEBHOOK_BYTES: Final = 2**21
 
 Late = Callable[[Answered], None]
 
@@ -238,7 +239,7 @@ class RosSession:
 
     def doors(self) -> tuple[Door | WebsocketDoor, ...]:
         path = f"/webhooks/ros/{self.name}"
-        return (Door(path, self._notified, UNSIGNED, max_body_bytes=2**21, patient=True, webhook=True),)
+        return (Door(path, self._notified, UNSIGNED, patient=True, webhook=True, expects=_expected),)
 
     async def _notified(self, request: HttpRequest) -> HttpAnswer | None:
         secret = self._config.webhook_secret
@@ -274,3 +275,8 @@ def _native(params: VendorRequest, faults: list[Fault]) -> Work:
     faults += [Fault(f"request.{name[:60]}", "unknown; known are method, path, body") for name in request]
     text = None if body is None else dumps(body)
     return Work(str(method), str(path), text, repeatable=method == "GET")
+
+
+def _expected(request: HttpRequest) -> int:
+    """A body can be proved by its signature alone, and by none that is not there."""
+    return WEBHOOK_BYTES if webhooks.is_signature(request.headers.get(webhooks.SIGNATURE, "")) else 0

@@ -7,6 +7,7 @@ it is follows from what is in it, since neither the numbers nor the wrapper's na
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -23,6 +24,7 @@ SAME_WITHIN: Final = 2 * 3600.0
 SIGNATURE: Final = "x-ros-signature"
 NOTIFICATION: Final = "x-ros-notificationid"
 DEPTH: Final = 4
+_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII | re.IGNORECASE)
 
 
 @frozen
@@ -56,6 +58,11 @@ class Notification:
     within: float | None
     of: str | None
     reports: list[Report]
+
+
+def is_signature(text: str) -> bool:
+    """Whether a text has the form of a signature."""
+    return _SIGNATURE.fullmatch(text.strip()) is not None
 
 
 def signed(body: bytes, signature: str, secret: str) -> bool:
