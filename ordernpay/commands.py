@@ -23,7 +23,7 @@ from ordernpay.orders import (
     Prices,
     Reference,
 )
-from ordernpay.rules import SHOWN, FreeObject, Seconds, Text
+from ordernpay.rules import SHOWN, FreeObject, Seconds, Text, unknown
 
 Key = Annotated[str, Text(1, 128)]
 SHORTEST_TIMEOUT: Final = 0.1
@@ -214,9 +214,8 @@ def read_params(method: str, params: JsonObject, options: type[Any] | None = Non
     if read is not None:
         return read
     shared, own_names = _NAMES[Common], _NAMES[kind.params]
-    known = ", ".join(own_names + shared)
-    unknown = nsmallest(MOST_FAULTS + 1, params.keys() - {*own_names, *shared})
-    faults = [Fault(name[:SHOWN], f"unknown; known are {known}") for name in unknown]
+    strange = nsmallest(MOST_FAULTS + 1, params.keys() - {*own_names, *shared})
+    faults = [Fault(name[:SHOWN], unknown(name, [*own_names, *shared])) for name in strange]
     common, own = Common(), None
     try:
         common = structure({name: value for name, value in params.items() if name in shared}, kind.shared)

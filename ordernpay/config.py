@@ -11,9 +11,10 @@ from attrs import field, frozen
 
 from ordernpay.addresses import address_fault, is_loopback
 from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure
-from ordernpay.credentials import credential
+from ordernpay.credentials import credential, secret_in, text_of
 from ordernpay.jsontext import JsonObject
-from ordernpay.rules import Network, Seconds, Text, Whole, Wrong, shown
+from ordernpay.rules import Network, Seconds, Text, Whole, Wrong, nearest, shown, unknown
+from ordernpay.tomllines import in_line, lines_of
 
 DEFAULT_PATH: Final = Path("/etc/ordernpay/ordernpay.toml")
 DEFAULT_SOCKET: Final = Path("/run/ordernpay/ordernpay.sock")
@@ -58,7 +59,7 @@ class Secret:
 def _read_secret(value: object, _: object) -> Secret:
     expected = 'a secret: { credential = "name" }, { file = "path" }, { env = "NAME" } or, for trials, a text'
     if isinstance(value, str) and value:
-        return Secret(value, plain=True)
+        return Secret(secret_in(value), plain=True)
     if not isinstance(value, dict) or len(value) != 1:
         raise Wrong(f"expected {expected}")
     [(source, where)] = value.items()
@@ -71,14 +72,17 @@ def _read_secret(value: object, _: object) -> Secret:
             "; systemd hands credentials over at a start, a new one needs a restart" if source == "credential" else ""
         )
         try:
-            text = (Path(where).read_text(encoding="utf-8") if source == "file" else credential(where)).strip()
+            text = text_of(Path(where).read_bytes()) if source == "file" else credential(where)
         except OSError as error:
             raise Wrong(f'{source} "{where}" cannot be read ({error.strerror}){hint}') from None
-        except UnicodeDecodeError:
-            raise Wrong(f'{source} "{where}" cannot be read (not UTF-8){hint}') from None
-    if not text:
+        except Wrong as error:
+            raise Wrong(f'{source} "{where}": {error}' if source == "file" else str(error)) from None
+    if not text.strip():
         raise Wrong(f'{source} "{where}": expected a secret there, found nothing')
-    return Secret(text)
+    try:
+        return Secret(secret_in(text))
+    except Wrong as error:
+        raise Wrong(f'{source} "{where}": {error}') from None
 
 
 for _converter in (QUICK, DETAILED):
@@ -234,17 +238,26 @@ def load(path: Path, vendors: Mapping[str, type[Any]]) -> Config:
 def parse(path: Path) -> JsonObject:
     """The tables of a configuration file as they stand there, unchecked; raises `ConfigError`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path.read_bytes())
     except OSError as error:
         raise ConfigError(path, [Fault("", f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError(path, [Fault("", "expected UTF-8 text")]) from None
+    except Wrong as error:
+        raise ConfigError(path, [Fault("", str(error))]) from None
     try:
         return tomllib.loads(text)
     except RecursionError:
         raise ConfigError(path, [Fault("", "expected TOML: nested too deeply")]) from None
     except ValueError as error:  # not only tomllib's own: a number may be too long for Python
         raise ConfigError(path, [Fault("", f"expected TOML: {error}")]) from None
+
+
+def _with_lines(faults: list[Fault], path: Path) -> list[Fault]:
+    """The same faults, each with the line of its key, or of the table that lacks it."""
+    try:
+        lines = lines_of(text_of(path.read_bytes()))
+    except (OSError, Wrong):
+        return faults
+    return [Fault(fault.path, f"{fault.message}{in_line(fault.path, lines)}") for fault in faults]
 
 
 def read(tables: JsonObject, path: Path, vendors: Mapping[str, type[Any]]) -> Config:
@@ -256,7 +269,7 @@ def read(tables: JsonObject, path: Path, vendors: Mapping[str, type[Any]]) -> Co
         if name == "sessions":
             continue
         if name not in known:
-            faults.append(Fault(name, f"unknown table; known are {', '.join([*known, 'sessions'])}"))
+            faults.append(Fault(name, unknown(name, [*known, "sessions"], "unknown table")))
             continue
         try:
             parts[name] = structure(table, known[name], name)
@@ -276,7 +289,7 @@ def read(tables: JsonObject, path: Path, vendors: Mapping[str, type[Any]]) -> Co
     if inbound is not None and (inbound.tls_certificate is None) != (inbound.tls_key is None):
         faults.append(Fault("inbound", "expected both or neither of tls_certificate and tls_key"))
     if faults:
-        raise ConfigError(path, faults)
+        raise ConfigError(path, _with_lines(faults, path))
     return Config(**parts, sessions=sessions, file=path)
 
 
@@ -291,7 +304,10 @@ def _read_session(name: str, table: object, vendors: Mapping[str, type[Any]]) ->
         raise Faults([Fault(path, f"expected a table, got {shown(table)}")])
     vendor = table.get("vendor")
     if not isinstance(vendor, str) or vendor not in vendors:
-        raise Faults([Fault(f"{path}.vendor", f"expected one of {', '.join(sorted(vendors))}, got {shown(vendor)}")])
+        near = nearest(vendor, vendors) if isinstance(vendor, str) else None
+        meant = f"; did you mean {near}?" if near else ""
+        expected = f"expected one of {', '.join(sorted(vendors))}, got {shown(vendor)}{meant}"
+        raise Faults([Fault(f"{path}.vendor", expected)])
     config: SessionConfig = structure(table, vendors[vendor], path)
     faults = [Fault(f"{path}.{fault.path}", fault.message) for fault in config_faults(config)]
     if faults:

@@ -18,7 +18,7 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, Iterabl
 from cattrs.gen import make_dict_structure_fn
 
 from ordernpay.jsontext import JsonObject, JsonValue
-from ordernpay.rules import SHOWN, Text, Whole, Wrong, rule_of, shown
+from ordernpay.rules import SHOWN, Text, Whole, Wrong, rule_of, shown, unknown
 
 T = TypeVar("T")
 
@@ -253,9 +253,9 @@ def _walk(error: Exception, path: str) -> Iterator[Fault]:
         inner = [(exception, f"{path}[{place.index}]") for exception, place in entries]
         yield from _walk_all([*inner, *((exception, path) for exception in rest)])
     elif isinstance(error, ForbiddenExtraKeysError):
-        known = ", ".join(attribute.name for attribute in attrs.fields(error.cl))
+        known = [attribute.name for attribute in attrs.fields(error.cl)]
         for name in nsmallest(MOST_FAULTS + 1, error.extra_fields):
-            yield Fault(_join(path, name[:SHOWN]), f"unknown; known are {known}")
+            yield Fault(_join(path, name[:SHOWN]), unknown(name, known))
     elif isinstance(error, KeyError):
         yield Fault(path, "required")
     elif isinstance(error, Wrong):

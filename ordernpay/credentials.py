@@ -1,5 +1,6 @@
 """A credential of systemd's by its name: as the service has it, and as root sees it in a shell (systemd-creds(1))."""
 
+import codecs
 import os
 import subprocess
 from pathlib import Path
@@ -27,16 +28,16 @@ def credential(name: str) -> str:
     encrypted, then as the running one has it.
 
     Raises:
-        Wrong: it is not there, or was not encrypted for this machine.
-        OSError: its file cannot be read; `UnicodeDecodeError` where it is no text.
+        Wrong: it is not there, is no text, or was not encrypted for this machine.
+        OSError: its file cannot be read.
     """
     directory = os.environ.get(VARIABLE)
     if directory is not None:
-        return (_found(Path(directory), name) or Path(directory) / name).read_text(encoding="utf-8")
+        return _read(_found(Path(directory), name) or Path(directory) / name, name)
     for place in (GIVEN, ENCRYPTED, RUNNING):
         found = _found(place, name)
         if found is not None:
-            return _decrypted(found, name) if place == ENCRYPTED else found.read_text(encoding="utf-8")
+            return _decrypted(found, name) if place == ENCRYPTED else _read(found, name)
     raise Wrong(
         f'credential "{name}": ${VARIABLE} is not set; expected a run under systemd, or as root with a file {GIVEN / name}'
     )
@@ -61,4 +62,36 @@ def _decrypted(file: Path, name: str) -> str:
             f'credential "{name}": {file} cannot be decrypted by this user here; expected one made on this machine, by '
             f"`systemd-creds encrypt --name=`"
         ) from None
-    return ended.stdout.decode()
+    return _text(ended.stdout, name)
+
+
+def _read(file: Path, name: str) -> str:
+    return _text(file.read_bytes(), name)
+
+
+def _text(octets: bytes, name: str) -> str:
+    try:
+        return text_of(octets)
+    except Wrong as error:
+        raise Wrong(f'credential "{name}": {error}') from None
+
+
+def text_of(octets: bytes) -> str:
+    """The text of a file that a person wrote, on whatever machine; raises `Wrong`."""
+    if octets.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in octets[:2]:
+        raise Wrong("expected UTF-8 text, got UTF-16, which some editors call Unicode: save it as UTF-8")
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise Wrong(f"expected UTF-8 text, got another encoding in line {line}: save it as UTF-8") from None
+
+
+def secret_in(text: str) -> str:
+    """The secret that a text holds, without the end of its line; raises `Wrong` where nobody would see what it holds."""
+    text = text.strip("\ufeff \t\r\n")
+    for place, character in enumerate(text, start=1):
+        if not character.isprintable():
+            what = "more than one line" if character in "\r\n" else f"an invisible character (U+{ord(character):04X})"
+            raise Wrong(f"expected one line of text, got {what} at position {place}: copy the secret anew")
+    return text

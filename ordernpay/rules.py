@@ -5,10 +5,11 @@ cannot differ. Nothing is coerced: `"5"` is no number, `1` is no text.
 """
 
 import contextlib
+import difflib
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Protocol, get_args, get_origin, runtime_checkable
@@ -73,6 +74,19 @@ def printable(text: str, *, lines: bool = False) -> str:
     if found is not None:
         raise Wrong(f"expected text without control characters, got U+{ord(found[0]):04X} at position {found.start()}")
     return text
+
+
+def nearest(given: str, known: Iterable[str]) -> str | None:
+    """The name that somebody who typed this one may have meant."""
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(given[:SHOWN].lower(), names, n=1, cutoff=0.7)
+    return names[found[0]] if found else None
+
+
+def unknown(given: str, known: Sequence[str], what: str = "unknown") -> str:
+    """The complaint about a name that is none of those that are known."""
+    near = nearest(given, known)
+    return f"{what}; {f'did you mean {near}? ' if near else ''}known are {', '.join(known)}"
 
 
 @runtime_checkable

@@ -87,7 +87,10 @@ def test_every_fault_of_a_call_is_told_at_once_with_its_path() -> None:
 def test_a_misspelt_param_is_told_with_all_that_could_have_been_meant() -> None:
     found = faults_of("order.get", {"order_id": "1", "sesion": "bar", "when_ofline": "fail"})
     known = "order_id, session, idempotency_key, timeout, when_offline, wait, options"
-    assert found == {"sesion": f"unknown; known are {known}", "when_ofline": f"unknown; known are {known}"}
+    assert found == {
+        "sesion": f"unknown; did you mean session? known are {known}",
+        "when_ofline": f"unknown; did you mean when_offline? known are {known}",
+    }
 
 
 @pytest.mark.parametrize("timeout", [0.1, 1, Decimal("0.1"), Decimal(600), 600])

@@ -16,6 +16,7 @@ from ordernpay.config import (
     config_path,
     doubts,
     load,
+    parse,
     read,
 )
 from ordernpay.vendors import CONFIGS
@@ -105,8 +106,16 @@ def test_the_example_of_the_contract_is_read(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("tables", "key", "expected"),
     [
-        ({"daemons": {}}, "daemons", "unknown table; known are daemon, journal, rpc, inbound, sessions"),
-        ({"daemon": {"state_dirs": "x"}}, "daemon.state_dirs", "unknown; known are state_dir, drain_seconds"),
+        (
+            {"daemons": {}},
+            "daemons",
+            "unknown table; did you mean daemon? known are daemon, journal, rpc, inbound, sessions",
+        ),
+        (
+            {"daemon": {"state_dirs": "x"}},
+            "daemon.state_dirs",
+            "unknown; did you mean state_dir? known are state_dir, drain_seconds",
+        ),
         ({"daemon": {"state_dir": 5}}, "daemon.state_dir", "expected text, got 5"),
         ({"daemon": 5}, "daemon", "expected an object, got 5"),
         ({"daemon": {"drain_seconds": "20"}}, "daemon.drain_seconds", "expected a number of seconds"),
@@ -261,11 +270,70 @@ def test_a_secret_comes_from_a_credential_a_file_the_environment_or_the_file_its
     assert (secret_of(SECRET).reveal(), secret_of(SECRET).plain) == (SECRET, True)
 
 
-@pytest.mark.parametrize(("content", "expected"), [(b"\xff", "not UTF-8"), (b" \n", "expected a secret there")])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a\n\xff", "got another encoding in line 2"),
+        (SECRET.encode("utf-16"), "got UTF-16"),
+        (SECRET.encode("utf-16-be"), "got UTF-16"),
+        (b" \n", "expected a secret there"),
+        (b"\xef\xbb\xbf\r\n", "expected a secret there"),
+        (f"{SECRET}\0".encode(), "an invisible character (U+0000)"),
+        (f"{SECRET}\u200b".encode(), "an invisible character (U+200B)"),
+        (f"{SECRET[:3]}\u00a0{SECRET[3:]}".encode(), "an invisible character (U+00A0) at position 4"),
+        (f"{SECRET}\n{SECRET}\n".encode(), "more than one line"),
+    ],
+)
 def test_a_secrets_file_without_a_secret_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "name").write_bytes(content)
     found = refused({"sessions": {"bar": LISTEN | {"auth_secret": {"file": str(tmp_path / "name")}}}})
     assert expected in found["sessions.bar.auth_secret"]
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "\ufeff{}\r\n", "  {} "])
+def test_a_secret_is_read_without_what_an_editor_puts_around_it(
+    tmp_path: Path, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "name").write_bytes(around.format(SECRET).encode())
+    assert secret_of({"file": str(tmp_path / "name")}).reveal() == SECRET
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert secret_of({"credential": "name"}).reveal() == SECRET
+
+
+def test_a_file_from_another_editor_is_read_or_told(tmp_path: Path) -> None:
+    file, text = tmp_path / "c.toml", '[daemon]\r\nstate_dir = "/caf\u00e9"\r\n'
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert parse(file) == {"daemon": {"state_dir": "/caf\u00e9"}}
+    for encoding, expected in (("utf-16", "got UTF-16"), ("latin-1", "got another encoding in line 2")):
+        file.write_bytes(text.encode(encoding))
+        with pytest.raises(ConfigError, match=expected):
+            parse(file)
+
+
+def test_each_fault_of_a_file_tells_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        '[rpc]\nsockt = "/s"\nsocket = 5\n\n[[rpc.access]]\ngroup = "a"\nmethods = []\n[[rpc.access]]\ngroup = 1\n'
+        'methods = [\n"order.*"]\n[sessions."bar"]\nvendor = "order-n-pey"\n[sessions.till]\nvendor = "ros"\n'
+        'field_names = { prodcts = "x" }\norganisation."x" = 1\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(file, CONFIGS)
+    told = {fault.path: fault.message for fault in caught.value.faults}
+    assert told["rpc.sockt"].startswith("unknown; did you mean socket? known are")
+    lines = {path: message.rpartition(" (line ")[2] for path, message in told.items()}
+    assert {
+        path: lines[path] for path in ("rpc.sockt", "rpc.socket", "rpc.access[1].group", "sessions.bar.vendor")
+    } == {
+        "rpc.sockt": "2)",
+        "rpc.socket": "3)",
+        "rpc.access[1].group": "9)",
+        "sessions.bar.vendor": "13)",
+    }
+    assert "did you mean order-n-pay?" in told["sessions.bar.vendor"]
+    assert lines["sessions.till.field_names.prodcts"] == "16)"
+    assert lines["sessions.till.organisation"] == "17)"
+    assert lines["sessions.till.client_id"] == "14)"
 
 
 def test_a_secret_shows_itself_nowhere() -> None:
