@@ -30,7 +30,13 @@ while True:
     print("again, with the same key:", answer["error"]["message"], flush=True)
     time.sleep(0.5)
 if "error" in answer:
-    sys.exit(f"not placed: {answer['error']['message']}")
+    error = answer["error"]
+    if (
+        error["code"] == -32603 or error.get("data", {}).get("state") == "unknown"
+    ):  # before all other errors: it may have been placed
+        print("unknown, look at the till before you order anew:", error["message"], file=sys.stderr)
+        sys.exit(3)
+    sys.exit(f"not placed: {error['message']}")
 print("placed:", answer["result"]["result"]["order"]["number"], flush=True)
 for event in (message.get("params", {}).get("event", {}) for message in listen("event.subscribe", {"since": 0})):
     if event.get("data", {}).get("command_id") == answer["result"]["command_id"]:

@@ -21,6 +21,11 @@ do
   jq -r '"again, with the same key: \(.error.message)"' <<<"$answer"
   sleep 0.5
 done
+# Before all other errors: it may have been placed.
+if jq -e '.error | .code == -32603 or .data.state == "unknown"' <<<"$answer" >/dev/null; then
+  jq -r '"unknown, look at the till before you order anew: \(.error.message)"' <<<"$answer" >&2
+  exit 3
+fi
 if jq -e .error <<<"$answer" >/dev/null; then
   jq -r '"not placed: \(.error.message)"' <<<"$answer" >&2
   exit 1

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -109,6 +112,34 @@ async def test_a_no_is_told_and_not_repeated(kiosk: tuple[str, ...], venue: Venu
     assert (process.returncode, out) == (1, b"")
     assert err.startswith(b"not placed: ")
     assert venue.shop.acts == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 1006, "message": "sent", "data": {"kind": "outcome_unknown", "state": "unknown", "retryable": False}},
+        {"code": -32603, "message": "broke", "data": {"kind": "internal", "state": None, "retryable": False}},
+    ],
+    ids=["unknown", "internal"],
+)
+async def test_what_may_have_been_placed_is_not_told_as_not_placed(
+    kiosk: tuple[str, ...], error: dict[str, Any], artifacts: Path
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}).encode() + b"\n")
+        writer.close()
+
+    path = f"/tmp/{artifacts.name[-40:]}-{os.getpid()}.sock"
+    async with await asyncio.start_unix_server(answer, path):
+        process = await asyncio.create_subprocess_exec(
+            *kiosk, path, "bar", "R1", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        with anyio.fail_after(60):
+            out, err = await process.communicate()
+    assert (process.returncode, out) == (3, b"")
+    assert err.startswith(b"unknown, look at the till")
+    assert b"not placed" not in err
 
 
 async def test_without_its_words_it_tells_which(kiosk: tuple[str, ...]) -> None:
