@@ -36,6 +36,7 @@ from ordernpay.rules import shown
 from ordernpay.standing import needs_restart, standing
 from ordernpay.systemd import Notifier, starting, watch
 from ordernpay.vendors import CONFIGS, open_session
+from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.protocol import Session
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -45,8 +46,8 @@ LAST_WORDS = 1.0
 """Seconds that a stop waits for answers that are known to be queued for their callers."""
 CLOSING = 10.0
 """Seconds for all of a stop that follows the drain: sessions closed, the journal written."""
-SESSION_AGAIN = 5.0
-"""Seconds until a session that broke is run again."""
+SESSION_AGAIN = (0.5, 60.0)
+"""Shortest and longest ceiling of the seconds until a session that broke is run again."""
 TELL_EVERY = 1.0
 CLOCK_EVERY = 1.0
 CLOCK_JUMP = 2.0
@@ -254,13 +255,14 @@ class Daemon:
     async def _run_session(opened: _Open) -> None:
         """Run a session until it is closed; one that breaks is run again, since the others have no part in its fault."""
         try:
+            back_off = BackOff(*SESSION_AGAIN)
             with opened.scope:
                 while True:
                     try:
                         await opened.session.run()
                     except Exception:
                         log.exception("session_broke", session=opened.session.name, vendor=opened.session.vendor)
-                    await anyio.sleep(SESSION_AGAIN)
+                    await anyio.sleep(back_off.after_miss())
         finally:
             opened.ended.set()
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 
+from ordernpay.clock import rfc3339
 from ordernpay.config import Config
 from ordernpay.vendors.protocol import Session
 
@@ -30,10 +31,16 @@ def standing(sessions: Mapping[str, Session], unknown: int, troubles: list[str])
     for name, status in told.items():
         if status.state != "up":
             reason = " ".join((status.last_error or "").split())[:REASON_MOST]
-            parts.append(f"{name} {status.state}" + (f" ({reason})" if reason else ""))
+            again = _again(status.flips, status.unsteady_since)
+            parts.append(f"{name} {status.state}{again}" + (f" ({reason})" if reason else ""))
     if unknown:
         parts.append(f"{unknown} {'command' if unknown == 1 else 'commands'} unknown")
     return "; ".join([*troubles, *parts])
+
+
+def _again(flips: int, since: float | None) -> str:
+    """How often a session that is not steady was lost."""
+    return f", lost {flips} times since {rfc3339(since)}" if flips > 1 and since is not None else ""
 
 
 def needs_restart(started: Config, wanted: Config) -> list[str]:

@@ -25,7 +25,7 @@ class Breaking(ScriptedSession):
 
 
 async def test_a_session_that_breaks_is_run_again_and_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SESSION_AGAIN", 0.01)
+    monkeypatch.setattr(module, "SESSION_AGAIN", (0.01, 0.01))
     session = Breaking()
     opened = module._Open(session, SessionConfig("scripted"))
     with capture_logs() as lines:

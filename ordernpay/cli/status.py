@@ -98,7 +98,9 @@ def _print_sessions(sessions: list[JsonObject]) -> None:
     for session in told:
         since = seconds_since_1970(session.get("since"))
         lasting = "" if since is None else f" for {duration(max(0.0, time.time() - since))}"
-        head = f"{printable(session.get('name'))} is {printable(session.get('state'))}{lasting}:"
+        flips = whole(session, "flips")
+        again = f", lost {flips} times since {printable(session.get('unsteady_since'))}" if flips > 1 else ""
+        head = f"{printable(session.get('name'))} is {printable(session.get('state'))}{lasting}{again}:"
         out.print(Text(head, style=ALARM), Text(printable(session.get("why"))))
 
 

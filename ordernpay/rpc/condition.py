@@ -164,6 +164,8 @@ def session_json(session: Session) -> JsonObject:
         "in_flight": status.in_flight,
         "last_error": status.last_error,
         "why": explained(status.state, status.last_error),
+        "flips": status.flips,
+        "unsteady_since": None if status.unsteady_since is None else rfc3339(status.unsteady_since),
         "reconnects": max(0, status.counters.get("connections", 0) - 1),
         "certificate_expires": None if expires is None else rfc3339(expires),
         "counters": counters,

@@ -185,6 +185,8 @@ class SessionStatus:
         counters: what happened on it, by name; `connections`: how often it came up.
         certificate_expires: of the vendor's certificates that were last seen, the first to end, in seconds since 1970.
         overdue: what of it has not moved on by itself in time, for the watchdog.
+        flips: how often it was lost since `unsteady_since`.
+        unsteady_since: the first of several losses in a row, however often it came up in between; None while it is steady.
     """
 
     state: SessionState
@@ -194,6 +196,8 @@ class SessionStatus:
     counters: dict[str, int]
     overdue: str | None = None
     certificate_expires: float | None = None
+    flips: int = 0
+    unsteady_since: float | None = None
 
 
 def lacking(vendor: str, commands: Sequence[str], method: str) -> Failure | None:

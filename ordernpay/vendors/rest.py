@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 import anyio
@@ -11,6 +12,7 @@ from attrs import field, frozen
 from ordernpay import crash
 from ordernpay.clock import Clock
 from ordernpay.outcomes import Outcome, session_unavailable
+from ordernpay.vendors.health import SessionHealth
 from ordernpay.vendors.http import Answered, Call, Http, NoAnswer, NotSent, Result
 from ordernpay.vendors.protocol import Attempt, Publish, Report, SessionState, SessionStatus
 from ordernpay.vendors.pulse import Pulse
@@ -70,9 +72,6 @@ class RestLine:
         )
         self._name = name
         self._clock = clock
-        self._state: SessionState = "connecting"
-        self._since = clock.wall()
-        self._last_error: str | None = None
         self.lacking: str | None = None
         self.without: SessionState = "down"
         self._performing = 0
@@ -80,7 +79,7 @@ class RestLine:
         self._probed = clock.now()
         self._pulse = Pulse("its probe")
         self.pulses = [self._pulse]
-        self._log = log.bind(session=name, vendor=vendor)
+        self.health = SessionHealth(clock, self.reporter.report, log.bind(session=name, vendor=vendor))
 
     # State
 
@@ -88,13 +87,15 @@ class RestLine:
         """How the session stands."""
         overdue = next((why for pulse in self.pulses if (why := pulse.overdue())), None)
         return SessionStatus(
-            self._state,
-            self._since,
+            self.health.state,
+            self.health.since,
             self._performing,
-            self._last_error,
-            dict(self.counters),
+            self.health.last_error,
+            self.counters | {"breaks": self.health.breaks},
             overdue,
             certificate_expires=self.http.certificate_expires,
+            flips=self.health.flips,
+            unsteady_since=self.health.unsteady_since,
         )
 
     def reconnect(self) -> None:
@@ -103,17 +104,7 @@ class RestLine:
 
     def change(self, state: SessionState, why: str | None = None) -> None:
         """Note how the way stands, and tell it where that is news."""
-        if why is not None:
-            self._last_error = why
-        if state == self._state:
-            return
-        was, self._state, self._since = self._state, state, self._clock.wall()
-        self._log.info("session_changed", state=state, reason=why)
-        if state == "up":
-            self.counters["connections"] += 1
-            self.reporter.report(Report("session.up", {"state": "up"}))
-        elif was == "up" or state == "refused":
-            self.reporter.report(Report("session.down", {"state": state, "reason": why}))
+        self.counters["connections"] += self.health.change(state, why)
 
     def stands(self) -> None:
         """The vendor answers us; the session is up with it, unless it lacks something else."""
@@ -122,6 +113,16 @@ class RestLine:
         else:
             self.change(self.without, self.lacking)
 
+    async def run(
+        self, probe: Callable[[], Awaitable[None]], every: float, **parts: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run the parts that every session has, and its own; one that breaks is run again and costs no request."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.http.run)
+            parts = {"reporter": self.reporter.run, "probe": partial(self.keep_probing, probe, every), **parts}
+            for what, part in parts.items():
+                tasks.start_soon(self.health.keep_running, part, what)
+
     async def keep_probing(self, probe: Callable[[], Awaitable[None]], every: float) -> None:
         """Find out how the way stands: at once, every so often while it is up, with back-off while it is not, slowly where it refuses us."""
         misses = 0
@@ -129,9 +130,9 @@ class RestLine:
             self._pulse.within(PROBE_MOST)
             self._probed = self._clock.now()
             await probe()
-            if self._state == "up":
+            if self.health.state == "up":
                 misses, pause = 0, every
-            elif self._state == "refused":
+            elif self.health.state == "refused":
                 pause = min(every, REFUSED_MOST)
             else:
                 misses += 1
@@ -170,8 +171,10 @@ class RestLine:
             an answer of 2xx or of a status that `rules` lets through, else how the command ended.
         """
         tries = Tries(rules, self._name, may_wait, renew is not None, attempt.sent_before, wall=self._clock.wall)
-        if not may_wait and not isinstance(attempt, Probing) and self._state in {"down", "refused"}:
-            return tries.doubted(session_unavailable(f"session {self._name} is {self._state}: {self._last_error}"))
+        if not may_wait and not isinstance(attempt, Probing) and self.health.state in {"down", "refused"}:
+            return tries.doubted(
+                session_unavailable(f"session {self._name} is {self.health.state}: {self.health.last_error}")
+            )
         self._performing += 1
         try:
             while True:
@@ -217,7 +220,7 @@ class RestLine:
 
     def _doubt(self, nothing: NotSent) -> None:
         """The vendor was not reached: the probe finds out at once whether it is for a moment, or for longer."""
-        if self._state == "up" and (not nothing.hurried or self._clock.now() - self._probed > DOUBT_SECONDS):
+        if self.health.state == "up" and (not nothing.hurried or self._clock.now() - self._probed > DOUBT_SECONDS):
             self._hurry.set()
         if not nothing.hurried:
             self.change("down", nothing.why)

@@ -379,10 +379,10 @@ async def test_a_socket_is_kept_and_made_anew_on_demand() -> None:
     box = opened(Journal(), socket_url="ws://127.0.0.1:1/", reconnect_min=60, reconnect_max=60)
     line = box._line
     async with serving(box.run):
-        await until(lambda: line.lacking == "no socket: ConnectionRefusedError")
+        await until(lambda: "ConnectionRefusedError" in str(line.lacking))
         line.lacking = None
         box.reconnect()
-        await until(lambda: line.lacking == "no socket: ConnectionRefusedError")
+        await until(lambda: "ConnectionRefusedError" in str(line.lacking))
 
 
 def test_a_session_with_a_socket_is_up_once_that_stands() -> None:

@@ -56,6 +56,7 @@ async def test_an_answer_ends_it() -> None:
     assert http.asked == [(CALL, 1_010.0)]
     assert trying.marks == 1
     assert line.status().counters == {
+        "breaks": 0,
         "connections": 1,
         "requests": 1,
         "answers": 1,

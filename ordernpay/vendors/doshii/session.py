@@ -274,14 +274,9 @@ class DoshiiSession:
     # The connection
 
     async def run(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._http.run)
-            tasks.start_soon(self._line.reporter.run)
-            tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
-            tasks.start_soon(self._missed.look_now_and_then)
-            if self._config.socket_url is None:
-                tasks.start_soon(self._catch_up)  # with a socket, each new connection does
-            tasks.start_soon(self._inbox.run)
+        catch_up = {"catch_up": self._catch_up} if self._config.socket_url is None else {}  # else each connection does
+        looking = self._missed.look_now_and_then
+        await self._line.run(self._probe, self._config.probe_seconds, missed=looking, inbox=self._inbox.run, **catch_up)
 
     async def _catch_up(self) -> None:
         await self._missed.catch_up()

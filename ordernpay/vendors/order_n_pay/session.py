@@ -35,6 +35,7 @@ from ordernpay.outcomes import (
 )
 from ordernpay.redaction import of_session
 from ordernpay.vendors.backoff import BackOff
+from ordernpay.vendors.health import SessionHealth
 from ordernpay.vendors.order_n_pay import answers, exchange
 from ordernpay.vendors.order_n_pay.dial import POLICY_VIOLATION, CredentialsRefused, Unreachable, open_link
 from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk
@@ -92,9 +93,6 @@ class OrderNPaySession:
         self._hurry = Signal()
         self._probe_now = Signal()
         self._pulse = Pulse("its connection")
-        self._state: SessionState = "down" if config.role == "listen" else "connecting"
-        self._since = clock.wall()
-        self._last_error: str | None = None
         self._certificate_expires: float | None = None
         self._performing = 0
         self._counters = dict.fromkeys(
@@ -103,6 +101,8 @@ class OrderNPaySession:
         self._desk = TokenDesk(config, clock)
         self.commands = supported(config)
         self._log = log.bind(session=name, vendor=self.vendor)
+        first: SessionState = "down" if config.role == "listen" else "connecting"
+        self._health = SessionHealth(clock, self._reporter.report, self._log, first)
 
     # Commands
 
@@ -183,12 +183,16 @@ class OrderNPaySession:
 
     def _offline(self, attempt: Attempt) -> Outcome:
         if attempt.sent_before:
-            return unknown(f"sent before, and session {self.name} is {self._state}")
-        return session_unavailable(f"session {self.name} is {self._state}: {self._last_error or 'not connected'}")
+            return unknown(f"sent before, and session {self.name} is {self._health.state}")
+        return session_unavailable(
+            f"session {self.name} is {self._health.state}: {self._health.last_error or 'not connected'}"
+        )
 
     def _given_up(self, command: Command, *, sent: bool) -> Outcome:
         if not sent:
-            return expired(f"session {self.name} is {self._state}; the timeout passed before the request was sent")
+            return expired(
+                f"session {self.name} is {self._health.state}; the timeout passed before the request was sent"
+            )
         if command.type.changes:
             return unknown("sent, and not answered in time; a late answer will still settle it")
         return ended(Failure("vendor_unavailable", "sent, and not answered in time; it had no effect"))
@@ -198,9 +202,9 @@ class OrderNPaySession:
     async def run(self) -> None:
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._reporter.run)
+                tasks.start_soon(self._health.keep_running, self._reporter.run, "reporter")
                 if self._config.role == "dial":
-                    tasks.start_soon(self._dial)
+                    tasks.start_soon(self._health.keep_running, self._dial, "connection")
         finally:
             if self._link is not None:
                 with anyio.move_on_after(2, shield=True):
@@ -212,17 +216,17 @@ class OrderNPaySession:
         config = self._config
         back_off = BackOff(config.reconnect_min, config.reconnect_max)
         while True:
-            if self._state == "down":
-                self._change("connecting", self._last_error)
+            if self._health.state == "down":
+                self._health.change("connecting", self._health.last_error)
             self._pulse.within(config.connect_timeout)
             try:
                 link = await open_link(config, of_session(self.name).learn)
             except CredentialsRefused as error:
-                self._change("refused", str(error))
+                self._health.change("refused", str(error))
                 await self._pause(config.refused_retry)
                 continue
             except Unreachable as error:
-                self._change("down", str(error))
+                self._health.change("down", str(error))
                 await self._pause(back_off.after_miss())
                 continue
             self._certificate_expires = None if link.certificate is None else link.certificate.expires
@@ -266,7 +270,7 @@ class OrderNPaySession:
         self._link, self._link_scope = link, scope
         self._counters["connections"] += 1
         self._exchange.connected(self._clock.now())
-        self._change("up", None)
+        self._health.change("up", None)
         self._up.set()
 
     def _detach(self, closed: LinkClosed) -> None:
@@ -275,7 +279,7 @@ class OrderNPaySession:
             self._link_scope.cancel()
             self._link_scope = None
         self._dispatch_all(self._exchange.disconnected(closed.code, self._clock.now(), closed.unread))
-        self._change("refused" if closed.code == POLICY_VIOLATION else "down", closed.reason)
+        self._health.change("refused" if closed.code == POLICY_VIOLATION else "down", closed.reason)
 
     async def _write(self, link: Link) -> None:
         while self._link is link:  # woken in the turn in which a newer one came, this one must not take its frames
@@ -336,31 +340,21 @@ class OrderNPaySession:
 
     # What it tells
 
-    def _change(self, state: SessionState, why: str | None) -> None:
-        if why is not None:
-            self._last_error = why
-        if state == self._state:
-            return
-        was, self._state, self._since = self._state, state, self._clock.wall()
-        self._log.info("session_changed", state=state, reason=why)
-        if state == "up":
-            self._reporter.report(Report("session.up", {"state": "up"}))
-        elif was == "up" or state == "refused":
-            self._reporter.report(Report("session.down", {"state": state, "reason": why}))
-
     def _told(self, report: Report, settled: bool) -> None:  # noqa: FBT001 - a callback's fact, not a switch
         if report.settlement is not None:
             self._counters["late_answers" if settled else "unmatched_answers"] += 1
 
     def status(self) -> SessionStatus:
         return SessionStatus(
-            self._state,
-            self._since,
+            self._health.state,
+            self._health.since,
             self._performing,
-            self._last_error,
-            dict(self._counters),
+            self._health.last_error,
+            self._counters | {"breaks": self._health.breaks},
             self._pulse.overdue(),
             certificate_expires=self._certificate_expires,
+            flips=self._health.flips,
+            unsteady_since=self._health.unsteady_since,
         )
 
     def reconnect(self) -> None:
@@ -391,6 +385,9 @@ class OrderNPaySession:
         of_session(self.name).learn(token)
 
         async def serve(link: Link) -> None:
-            await self._serve(link, keep_alive=False)
+            try:
+                await self._serve(link, keep_alive=False)
+            except Exception as error:  # noqa: BLE001 - the POS comes again, and what is under way goes on then
+                self._health.broke("connection", error)
 
         return serve

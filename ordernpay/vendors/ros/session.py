@@ -16,7 +16,6 @@ passed an add on.
 from collections.abc import Callable
 from typing import Final
 
-import anyio
 from attrs import frozen
 
 from ordernpay.clock import Clock
@@ -207,10 +206,7 @@ class RosSession:
     # The connection
 
     async def run(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._http.run)
-            tasks.start_soon(self._line.reporter.run)
-            tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
+        await self._line.run(self._probe, self._config.probe_seconds)
 
     async def _probe(self) -> None:
         """GET activeoutlets: the token is good, ROS is there, and the outlet has us switched on."""

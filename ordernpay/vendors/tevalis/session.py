@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Final
 
-import anyio
 from attrs import evolve
 
 from ordernpay.clock import Clock
@@ -217,10 +216,7 @@ class TevalisSession:
     # The connection
 
     async def run(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._http.run)
-            tasks.start_soon(self._line.reporter.run)
-            tasks.start_soon(self._line.keep_probing, self._probe, self._config.probe_seconds)
+        await self._line.run(self._probe, self._config.probe_seconds)
 
     async def _probe(self) -> None:
         """GET the catalogue: the credentials are good and Tevalis is there."""
