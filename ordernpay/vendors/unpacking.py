@@ -130,6 +130,6 @@ async def unpack(pieces: AsyncIterator[bytes], encodings: str, body: bytearray, 
     unpacker.end()
 
 
-async def apart(body: bytes, read: Callable[[], T]) -> T:
+async def apart(body: bytes | str, read: Callable[[], T]) -> T:
     """Read a body in a thread where the loop would stand still for it too long."""
     return await anyio.to_thread.run_sync(read) if len(body) > READ_AT_ONCE else read()

@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from ordernpay import __version__
 from ordernpay.certificates import Certificate, of_peer
 from ordernpay.clock import SystemClock
-from ordernpay.vendors.doshii.feed import Feed
+from ordernpay.vendors.doshii.feed import MOST_BYTES, Feed
 from tests.support.wait import until
 from tests.vendors.given import HandClock, doshii, serving
 from tests.vendors.peer import Peer, peer, reset
@@ -243,6 +243,42 @@ async def test_time_spent_dialling_makes_no_link_stable() -> None:
             socket.reconnect()
             await until(lambda: len(ears.lost()) == 2)
         assert vendor.connections == 2
+
+
+async def test_an_event_that_cannot_be_taken_costs_no_connection() -> None:
+    ears = Ears()
+
+    async def breaks(name: str, data: Any, raw: Any) -> None:
+        await ears.on_event(name, data, raw)
+        if len(ears.events) == 1:
+            raise TypeError("a reading that broke")
+
+    async with listening() as vendor, serving(feed(ears, url(vendor), on_event=breaks).run):
+        await until(lambda: vendor.links)
+        for number in ("1", "2"):
+            await vendor.links[0].send(json.dumps({"emit": ["order_updated", {"id": number}]}))
+        await until(lambda: len(ears.events) == 2)
+    assert (len(vendor.links), ears.lost()) == (1, [])
+
+
+async def test_an_event_has_a_bound_and_a_large_one_is_read_beside_the_loop() -> None:
+    ears = Ears()
+    async with listening() as vendor, serving(feed(ears, url(vendor)).run):
+        await until(lambda: vendor.links)
+        large = {"emit": ["order_updated", {"id": "1", "notes": "x" * (MOST_BYTES - 100)}]}
+        await vendor.links[0].send(json.dumps(large))
+        await until(lambda: ears.events)
+        large["emit"][1]["notes"] = "x" * MOST_BYTES  # type: ignore[index]
+        await vendor.links[0].send(json.dumps(large))
+        await until(lambda: ears.ups == 2)
+    assert len(ears.events) == 1
+
+
+async def test_a_plain_address_of_an_end_that_speaks_tls_is_told_in_words() -> None:
+    ears = Ears()
+    async with listening(tls(trustme.CA())) as vendor, serving(feed(ears, url(vendor)).run):
+        await until(ears.lost)
+    assert "wss://" in (ears.lost()[0] or "")
 
 
 @pytest.mark.parametrize("status", [401, 403, 503])

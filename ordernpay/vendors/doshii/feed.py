@@ -27,11 +27,14 @@ from ordernpay.vendors.pulse import Pulse
 from ordernpay.vendors.reading import tolerant
 from ordernpay.vendors.reporter import Signal
 from ordernpay.vendors.tls import ClientTls
+from ordernpay.vendors.unpacking import apart
 from ordernpay.vendors.websocket import Connect
 
 UNAUTHORISED: Final = frozenset({401, 403})
 POLICY_VIOLATION: Final = 1008
-MOST_BYTES: Final = 4 * 1024 * 1024
+MOST_BYTES: Final = 512 * 1024
+"""Of an event, by socket or webhook: the largest tell an order; it is kept with all that they say."""
+
 OnEvent = Callable[[str, JsonObject, JsonValue], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -189,7 +192,7 @@ class Feed:
 
     async def _take(self, connection: ClientConnection, text: str | bytes) -> None:
         try:
-            message: JsonValue = tolerant(text)
+            message: JsonValue = await apart(text, lambda: tolerant(text))
         except (ValueError, RecursionError):
             self._log.warning("message_ignored", reason="no JSON")
             return
@@ -199,5 +202,9 @@ class Feed:
                 await self._send(connection, {"doshii": {"pong": beat[1], "version": __version__}})
             return
         event = answers.envelope(message)
-        if event is not None:
+        if event is None:
+            return
+        try:
             await self._on_event(event[0], event[1], message)
+        except Exception:  # noqa: BLE001 - one event that cannot be taken must not cost the connection, again and again
+            self._log.exception("event_dropped", name=event[0][:60])

@@ -28,6 +28,7 @@ from ordernpay.vendors.protocol import (
 )
 from ordernpay.vendors.reading import Reader, charset_of, tolerant
 from ordernpay.vendors.rest import RestLine
+from ordernpay.vendors.unpacking import apart
 
 UNAUTHORISED: Final = HttpAnswer(401, {"error": "authorisation missing or wrong"})
 SAME_WITHIN: Final = 600.0
@@ -235,7 +236,8 @@ class Inbox:
         if not self._authorised(request.headers.get("authorization", "")):
             return None
         try:
-            message: JsonValue = tolerant(request.body, charset_of(request.headers.get("content-type", "")))
+            charset = charset_of(request.headers.get("content-type", ""))
+            message: JsonValue = await apart(request.body, lambda: tolerant(request.body, charset))
         except (ValueError, RecursionError):
             return HttpAnswer(400, {"error": "expected a JSON object"})
         event = answers.envelope(message)
