@@ -10,8 +10,8 @@ import socket
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 import anyio
 import structlog
@@ -28,7 +28,7 @@ from ordernpay.counts import Counts
 from ordernpay.inbound.connections import Connection, Connections, counted
 from ordernpay.inbound.forwarded import TrustedProxies
 from ordernpay.inbound.server import BACKLOG, HttpServer
-from ordernpay.jsontext import dumps
+from ordernpay.jsontext import JsonObject, dumps
 from ordernpay.vendors.protocol import Door, HttpAnswer, HttpRequest, Link, LinkClosed, Session, WebsocketDoor
 
 FAILURES_ALLOWED: Final = 10
@@ -61,6 +61,7 @@ CLOSE: Final = {"Connection": "close"}
 _NOWHERE: Final = HttpAnswer(404, {"error": "no such path"})
 _NOT_SO: Final = HttpAnswer(405, {"error": "not by this method"})
 _TOO_LARGE: Final = HttpAnswer(413, {"error": "body too large"})
+_TOO_MANY: Final[JsonObject] = {"error": "too many failures"}
 _BUSY: Final = HttpAnswer(503, {"error": "not now"}, {"Retry-After": str(BUSY_SECONDS)})
 
 log = structlog.get_logger(__name__)
@@ -74,26 +75,24 @@ class Sessions(Protocol):
 
 
 class FailureLimit:
-    """Counts failed authentications by peer over a minute, for as many peers as it can remember."""
+    """Counts failed authentications by peer over a minute, for as many peers as it can remember.
+
+    It is asked about a failure, never about a success: behind one address there are others than who guesses.
+    """
 
     def __init__(self, allowed: int = FAILURES_ALLOWED, window: float = FAILURE_WINDOW) -> None:
         self._allowed = allowed
         self._window = window
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
-    def wait(self, peer: str, now: float) -> int:
-        """Whole seconds that this peer has to wait before it is heard again; 0 for none."""
-        recent = [at for at in self._failures.get(peer, []) if now - at < self._window]
-        if len(recent) < self._allowed:
-            return 0
-        return int(self._window - (now - recent[0])) + 1
-
-    def failed(self, peer: str, now: float) -> None:
-        """This peer could not prove itself."""
+    def failed(self, peer: str, now: float) -> int:
+        """Count a failure; return the whole seconds for which this peer is told to wait, 0 while it has failed seldom."""
         recent = [at for at in self._failures.pop(peer, []) if now - at < self._window]
-        self._failures[peer] = [*recent, now][-self._allowed :]
+        over = len(recent) >= self._allowed
+        self._failures[peer] = recent = recent if over else [*recent, now]
         while len(self._failures) > PEERS_REMEMBERED:
             self._failures.popitem(last=False)
+        return int(self._window - (now - recent[0])) + 1 if over else 0
 
 
 class InboundLink:
@@ -135,6 +134,9 @@ class InboundLink:
             await self._websocket.close(code, reason)
 
 
+AnyDoor = TypeVar("AnyDoor", Door, WebsocketDoor)
+
+
 class _Offers:
     """Which sessions offer what at which path, looked up anew once sessions have come or gone."""
 
@@ -142,16 +144,30 @@ class _Offers:
         self._sessions = sessions
         self._known: list[Session] = []
         self._by_path: dict[str, list[tuple[str, Door | WebsocketDoor]]] = {}
+        self._by_key: dict[tuple[str, Hashable], list[Door | WebsocketDoor]] = {}
 
     def at(self, path: str) -> Sequence[tuple[str, Door | WebsocketDoor]]:
         """Each session's name with what it offers there."""
         now = list(self._sessions.sessions.values())
         if len(now) != len(self._known) or not all(map(operator.is_, now, self._known)):
-            self._known, self._by_path = now, {}
+            self._known, self._by_path, self._by_key = now, {}, {}
             for session in now:
                 for door in session.doors():
                     self._by_path.setdefault(door.path, []).append((session.name, door))
+                    if door.key is not None:
+                        self._by_key.setdefault((door.path, door.key), []).append(door)
         return self._by_path.get(path, ())
+
+    def narrow(self, doors: Sequence[AnyDoor], request: HttpRequest) -> Sequence[AnyDoor]:
+        """Those that the request can be for: the one that it names, where they can be told apart so.
+
+        One that it does not name stands for all of them, so that a name that nobody has takes as long as one that exists.
+        """
+        find = doors[0].find if len(doors) > 1 else None
+        if find is None:
+            return doors
+        named = self._by_key.get((doors[0].path, find(request)), [])
+        return [door for door in named if isinstance(door, type(doors[0]))] or doors[:1]
 
 
 class _Metered:
@@ -188,7 +204,7 @@ class HttpDoor:
         self._config = config
         self._sessions = sessions
         self._metrics = _Metered(metrics)
-        self._limit = FailureLimit()
+        self._secrets, self._tokens = FailureLimit(), FailureLimit()
         self._proxies = TrustedProxies(config.trusted_proxies)
         self._offers = _Offers(sessions)
         self._application = Starlette(
@@ -275,15 +291,13 @@ class HttpDoor:
     async def _ask(self, doors: list[Door], request: Request) -> HttpAnswer:
         """The answer of the first door that knows the caller."""
         peer = request.client.host if request.client else ""
-        patient = all(door.patient for door in doors)
-        wait = 0 if patient else self._limit.wait(counted(peer), time.monotonic())
-        if wait:
-            return HttpAnswer(429, {"error": "too many failures"}, {"Retry-After": str(wait)})
         answer = await self._heard(doors, request, peer)
-        if answer.status in UNAUTHENTICATED:
-            if not patient:
-                self._limit.failed(counted(peer), time.monotonic())
-            log.warning("authentication_failed", path=doors[0].path, peer=peer)
+        if answer.status not in UNAUTHENTICATED:
+            return answer  # who proves itself is heard, whatever others behind its address have tried
+        wait = 0 if all(door.patient for door in doors) else self._secrets.failed(counted(peer), time.monotonic())
+        if wait:
+            return HttpAnswer(429, _TOO_MANY, {"Retry-After": str(wait)})
+        log.warning("authentication_failed", path=doors[0].path, peer=peer)
         return answer
 
     async def _heard(self, doors: list[Door], request: Request, peer: str) -> HttpAnswer:
@@ -299,7 +313,7 @@ class HttpDoor:
         with self.connections.handling(connection) as room:
             if not room:
                 return _BUSY
-            for door in doors:
+            for door in self._offers.narrow(doors, asked):
                 answer = await door.handle(asked)
                 if answer is not None:
                     return answer
@@ -322,14 +336,17 @@ class HttpDoor:
         peer = websocket.client.host if websocket.client else ""
         asked = HttpRequest(dict(websocket.query_params), dict(websocket.headers), b"", peer)
         path = websocket.scope["path"]
-        if self._limit.wait(counted(peer), time.monotonic()) == 0:
-            for _, door in self._offers.at(path):
-                serve = door.admit(asked) if isinstance(door, WebsocketDoor) else None
-                if serve is not None:
-                    await self._link(websocket, serve)
-                    return
-            self._limit.failed(counted(peer), time.monotonic())
-            log.warning("websocket_refused", path=path[:PATH_SHOWN], peer=peer)
+        doors = [door for _, door in self._offers.at(path) if isinstance(door, WebsocketDoor)]
+        for door in self._offers.narrow(doors, asked) if doors else ():
+            serve = door.admit(asked)
+            if serve is not None:
+                await self._link(websocket, serve)
+                return
+        wait = self._tokens.failed(counted(peer), time.monotonic())
+        if wait:
+            await websocket.send_denial_response(_response(HttpAnswer(429, _TOO_MANY, {"Retry-After": str(wait)})))
+            return
+        log.warning("websocket_refused", path=path[:PATH_SHOWN], peer=peer)
         await websocket.close(1008)
 
     async def _link(self, websocket: WebSocket, serve: Callable[[Link], Awaitable[None]]) -> None:
@@ -337,7 +354,8 @@ class HttpDoor:
         connection = _connection(websocket.scope)
         self.connections.prove(connection)
         try:
-            await websocket.accept()
+            offered = websocket.scope.get("subprotocols") or [None]
+            await websocket.accept(offered[0])  # a POS that offers one may hang up where none is taken
             await serve(InboundLink(websocket))
         finally:
             self.connections.unprove(connection, self.connections.head_seconds)

@@ -1,6 +1,6 @@
 """What the gateway and a vendor's session are to each other, and what a vendor may offer at the HTTP door."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
@@ -307,6 +307,8 @@ class Door:
         webhook: whether what comes here are the vendor's news, to be counted as such.
         expects: how many bytes of a body are worth reading, by what the head of a request shows; 0 refuses it unread.
             Without it, `max_body_bytes` of whatever comes.
+        key: by what its session is told apart from others with the same path, where `find` can tell.
+        find: which key a request names, found without knowing any session.
     """
 
     path: str
@@ -317,6 +319,8 @@ class Door:
     patient: bool = False
     webhook: bool = False
     expects: Callable[[HttpRequest], int] | None = None
+    key: Hashable = None
+    find: Callable[[HttpRequest], Hashable] | None = None
 
 
 class Link(Protocol):
@@ -357,7 +361,12 @@ class LinkClosed(Exception):
 
 @frozen
 class WebsocketDoor:
-    """A websocket path at the HTTP door. `admit` returns what to do with the accepted link, or None to refuse."""
+    """A websocket path at the HTTP door. `admit` returns what to do with the accepted link, or None to refuse.
+
+    `key` and `find` are as a `Door` has them.
+    """
 
     path: str
     admit: Callable[[HttpRequest], Callable[[Link], Awaitable[None]] | None]
+    key: Hashable = None
+    find: Callable[[HttpRequest], Hashable] | None = None

@@ -82,19 +82,26 @@ async def test_wrong_credentials_are_401_and_too_many_are_429(artifacts: Path) -
                 assert answer.json()["AccessToken"] is None
                 assert answer.json()["ErrorMessage"]
         assert statuses == [401] * 10 + [429] * 2
-        limited = await bar.auth()  # even the right ones have to wait now
-        assert limited.status_code == 429
-        assert 0 < int(limited.headers["Retry-After"]) <= 61
+        assert (await bar.auth()).status_code == 200  # whoever else fails behind the same address
         assert bar.state() == "down"
 
 
-async def test_websockets_with_bad_tokens_count_as_failures_too(artifacts: Path) -> None:
+async def test_websockets_with_bad_tokens_are_counted_apart(artifacts: Path) -> None:
     async with venue(artifacts) as bar:
-        for _ in range(10):
+        for number in range(12):
             with pytest.raises(InvalidStatus) as refused:
                 await bar.open("no-token")
-            assert refused.value.response.status_code == 403
-        assert (await bar.auth()).status_code == 429
+            assert refused.value.response.status_code == (403 if number < 10 else 429)
+        assert (await bar.auth(AuthSecret="wrong")).status_code == 401
+        async with await bar.open(await bar.token()):
+            await kiosk.up(bar.path)
+
+
+async def test_a_token_outlives_a_restart(artifacts: Path) -> None:
+    async with venue(artifacts) as bar:
+        token = await bar.token()
+    async with venue(artifacts) as again, await again.open(token):
+        await kiosk.up(again.path)
 
 
 async def test_a_connection_that_stands_outlives_the_failures_of_others(artifacts: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from ordernpay.config import Inbound
 from ordernpay.inbound import application as module
@@ -124,34 +125,33 @@ async def test_a_body_is_read_up_to_its_limit() -> None:
             assert (answer.status_code, answer.json()) == (413, {"error": "body too large"})
 
 
-async def test_who_fails_too_often_is_made_to_wait_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_fails_too_often_is_told_to_wait_and_who_proves_itself_is_heard_all_the_same() -> None:
     door, _ = door_of(desk(b"good", HttpAnswer(200)))
     async with client_of(door) as client:
         with capture_logs() as logs:
             for _ in range(FAILURES_ALLOWED):
                 assert (await client.post(PATH, content=b"bad")).status_code == 401
-        assert {entry["event"] for entry in logs} == {"authentication_failed"}
-        assert {entry["peer"] for entry in logs} == {"10.0.0.9"}
-        answer = await client.post(PATH, content=b"good")
+            answer = await client.post(PATH, content=b"bad")
+        assert [(entry["event"], entry["peer"]) for entry in logs] == [
+            ("authentication_failed", "10.0.0.9")
+        ] * FAILURES_ALLOWED
         assert (answer.status_code, answer.json()) == (429, {"error": "too many failures"})
         assert 0 < int(answer.headers["retry-after"]) <= 61
+        assert (await client.post(PATH, content=b"good")).status_code == 200  # a neighbour behind the same address
         assert (await client.get("/healthz")).status_code == 200
     transport = httpx.ASGITransport(app=door.answer, client=("10.0.0.8", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as other:
-        assert (await other.post(PATH, content=b"good")).status_code == 200
+        assert (await other.post(PATH, content=b"bad")).status_code == 401
 
 
 def test_failures_are_counted_by_peer_over_a_window() -> None:
     limit = FailureLimit(allowed=3, window=60.0)
-    for at in (0.0, 10.0, 20.0):
-        assert limit.wait("a", at) == 0
-        limit.failed("a", at)
-    assert limit.wait("a", 20.0) == 41
-    assert limit.wait("a", 59.9) == 1
-    assert limit.wait("b", 20.0) == 0
-    assert limit.wait("a", 60.0) == 0
-    limit.failed("a", 60.0)
-    assert limit.wait("a", 61.0) > 0
+    assert [limit.failed("a", at) for at in (0.0, 10.0, 20.0)] == [0, 0, 0]
+    assert limit.failed("a", 20.0) == 41
+    assert limit.failed("a", 59.9) == 1
+    assert limit.failed("b", 20.0) == 0
+    assert limit.failed("a", 60.0) == 0
+    assert limit.failed("a", 61.0) > 0
 
 
 def test_only_so_many_peers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,27 @@ def test_only_so_many_peers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     limit = FailureLimit(allowed=1)
     for peer in ("a", "b", "c"):
         limit.failed(peer, 0.0)
-    assert [limit.wait(peer, 0.0) > 0 for peer in ("a", "b", "c")] == [False, True, True]
+    assert [limit.failed(peer, 0.0) > 0 for peer in ("c", "b", "a")] == [True, True, False]
+
+
+async def test_of_many_sessions_at_one_path_the_one_that_is_named_is_asked_and_no_other() -> None:
+    asked: list[bytes] = []
+
+    def desk_of(key: bytes) -> Door:
+        async def handle(request: HttpRequest) -> HttpAnswer | None:
+            asked.append(key)
+            return HttpAnswer(200, {"key": key.decode()}) if request.body == key + b" good" else None
+
+        return Door(PATH, handle, REFUSAL, key=key, find=lambda request: request.body.split(b" ")[0])
+
+    keys = [b"%d" % number for number in range(100)]
+    door, _ = door_of(*map(desk_of, keys))
+    async with client_of(door) as client:
+        assert (await client.post(PATH, content=b"77 good")).json() == {"key": "77"}
+        assert asked == [b"77"]
+        assert (await client.post(PATH, content=b"77 bad")).status_code == 401
+        assert (await client.post(PATH, content=b"nobody good")).status_code == 401
+    assert len(asked) == 3  # a name that nobody has costs the same look as one that exists
 
 
 # Websockets, over a real server
@@ -238,15 +258,28 @@ async def test_who_cannot_prove_itself_gets_no_websocket(token: str, path: str) 
         assert caught.value.response.status_code == 403
 
 
-async def test_who_guesses_tokens_is_made_to_wait() -> None:
-    async with serving(websocket_door(Talk())) as address:
-        for guess in range(FAILURES_ALLOWED):
-            with pytest.raises(InvalidStatus):
+async def test_who_guesses_tokens_is_told_to_wait_and_a_right_one_is_taken_all_the_same() -> None:
+    async with serving(websocket_door(Talk()), desk(b"good", HttpAnswer(200))) as address:
+        statuses = []
+        for guess in range(FAILURES_ALLOWED + 1):
+            with pytest.raises(InvalidStatus) as refused:
                 async with dial(address, f"guess{guess}"):
                     pass
-        with pytest.raises(InvalidStatus):
-            async with dial(address, "good"):
-                pass
+            statuses.append(refused.value.response.status_code)
+        assert statuses == [403] * FAILURES_ALLOWED + [429]
+        async with dial(address, "good"), httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.post(f"http://{address}{PATH}", content=b"bad")).status_code == 401  # counted apart
+
+
+@pytest.mark.parametrize("offered", [[], ["one"], ["one", "two"]])
+async def test_a_subprotocol_that_is_offered_is_taken(offered: list[str]) -> None:
+    async with (
+        serving(websocket_door(Talk())) as address,
+        connect(
+            f"ws://{address}/ws?token=good", proxy=None, subprotocols=[*map(Subprotocol, offered)] or None
+        ) as socket,
+    ):
+        assert socket.subprotocol == (offered[0] if offered else None)
 
 
 async def closed_with(socket: ClientConnection) -> int | None:

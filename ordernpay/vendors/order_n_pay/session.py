@@ -38,7 +38,7 @@ from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.health import SessionHealth
 from ordernpay.vendors.order_n_pay import answers, exchange
 from ordernpay.vendors.order_n_pay.dial import POLICY_VIOLATION, CredentialsRefused, Unreachable, open_link
-from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk
+from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk, outlet_of_request, outlet_of_token
 from ordernpay.vendors.order_n_pay.preparation import Work, is_derived, prepare, supported, unsupported
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
@@ -373,10 +373,13 @@ class OrderNPaySession:
         if self._config.role == "dial":
             return ()
         return (
-            Door(AUTH_PATH, self._desk.authenticate, REFUSAL),
-            WebsocketDoor("/", self._admit),
-            WebsocketDoor("/ws", self._admit),
+            Door(AUTH_PATH, self._desk.authenticate, REFUSAL, key=self._desk.outlet, find=outlet_of_request),
+            WebsocketDoor("/", self._admit, self._desk.outlet, self._find),
+            WebsocketDoor("/ws", self._admit, self._desk.outlet, self._find),
         )
+
+    def _find(self, request: HttpRequest) -> bytes | None:
+        return outlet_of_token(request.query.get(self._token_parameter, ""))
 
     def _admit(self, request: HttpRequest) -> Callable[[Link], Awaitable[None]] | None:
         token = request.query.get(self._token_parameter, "")
