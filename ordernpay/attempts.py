@@ -59,19 +59,59 @@ class Stopwatch:
 
 @define(eq=False)
 class Running:
-    """A command under way: where its callers wait for it, and the session that performs it now."""
+    """A command under way: where its callers wait for it, and the session that performs it now.
 
+    Attributes:
+        overtaken: its vendor's later word has settled it while it was being tried.
+    """
+
+    row: Row
     watch: Stopwatch
     done: anyio.Event = field(factory=anyio.Event)
     outcome: Outcome | None = None
     session: Session | None = None
     scope: anyio.CancelScope | None = None
     knowingly: bool = False
+    overtaken: bool = False
 
     def leave(self) -> None:
         """Break off the try under way, if any."""
         if self.scope is not None:
             self.scope.cancel()
+
+
+class Flights:
+    """Commands under way, by id and by idempotency key."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Running] = {}
+        self._by_key: dict[tuple[str, str], Running] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Running]:
+        return iter(self._by_id.values())
+
+    def add(self, row: Row, watch: Stopwatch) -> Running:
+        """Begin one."""
+        running = Running(row, watch)
+        self._by_id[row.command_id] = self._by_key[row.session, row.idempotency_key] = running
+        return running
+
+    def end(self, running: Running) -> None:
+        """Take one out and wake its callers."""
+        row = running.row
+        del self._by_id[row.command_id], self._by_key[row.session, row.idempotency_key]
+        running.done.set()
+
+    def get(self, command_id: str) -> Running | None:
+        """Find one by its id."""
+        return self._by_id.get(command_id)
+
+    def find(self, session: str, key: str) -> Running | None:
+        """Find one by its idempotency key."""
+        return self._by_key.get((session, key))
 
 
 class JournaledAttempt:

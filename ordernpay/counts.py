@@ -21,12 +21,14 @@ class Counts:
         outcomes: by session, method and kind of outcome.
         in_flight: by session.
         webhooks: what became of webhooks, by session and result.
+        dropped: what vendors said later of commands and could not be read, by session.
         observe: told of each stage of a command that ended: the stage, the method, seconds.
     """
 
     outcomes: dict[tuple[str, str, str], int] = field(factory=dict)
     in_flight: dict[str, int] = field(factory=dict)
     webhooks: dict[tuple[str, str], int] = field(factory=dict)
+    dropped: dict[str, int] = field(factory=dict)
     observe: Callable[[str, str, float], None] = field(default=lambda *_: None, repr=False)
 
     @contextlib.contextmanager
@@ -68,3 +70,7 @@ class Counts:
         """Count a webhook."""
         key = (session, result)
         self.webhooks[key] = self.webhooks.get(key, 0) + 1
+
+    def late_word_dropped(self, session: str) -> None:
+        """Count what a vendor said later of a command and could not be read."""
+        self.dropped[session] = self.dropped.get(session, 0) + 1

@@ -17,7 +17,7 @@ import anyio.abc
 import structlog
 from attrs import define, field
 
-from ordernpay import __version__
+from ordernpay import __version__, patience
 from ordernpay.certificates import Certificate
 from ordernpay.clock import Clock, SystemClock
 from ordernpay.config import Config, ConfigError, Inbound, SessionConfig, load
@@ -40,7 +40,7 @@ from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.protocol import Session
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-PRUNE_EVERY = 3_600.0
+PRUNE_EVERY = 600.0
 PRUNE_PAUSE = 0.05
 LAST_WORDS = 1.0
 """Seconds that a stop waits for answers that are known to be queued for their callers."""
@@ -85,7 +85,7 @@ class Daemon:
         self._started_with = config
         self._unknown = 0
         self.clock = clock or SystemClock()
-        self.journal = Journal(Path(config.daemon.state_dir))
+        self.journal = Journal(Path(config.daemon.state_dir), self.clock)
         self.events = Events(self.journal)
         self.gateway = Gateway(self.journal, self.clock)
         self.methods = Methods(
@@ -129,9 +129,9 @@ class Daemon:
     async def _run(self, received: AsyncIterator[signal.Signals] | None) -> None:
         bound, http_socket = self._doors()
         try:
-            async with starting(self.notifier, "opening the journal", self.journal.worked):
-                await self.journal.open()
             try:
+                if not await self._open_journal(received):
+                    return
                 await self.events.start()
                 await self._serve(bound, http_socket, received)
             finally:
@@ -142,6 +142,33 @@ class Daemon:
                 one.close()
             if http_socket is not None:
                 http_socket.close()
+
+    async def _open_journal(self, received: AsyncIterator[signal.Signals] | None) -> bool:
+        """Open the journal, however long its disk takes; false where a stop came first."""
+
+        async def heed(signals: AsyncIterator[signal.Signals], opening: anyio.CancelScope) -> None:
+            async for number in signals:
+                if number != signal.SIGHUP:  # the configuration of now was read a moment ago
+                    self.stop()
+                    opening.cancel()
+                    return
+
+        def status() -> str:
+            trouble = self.journal.flushes.broken
+            return "opening the journal" if trouble is None else f"waiting for the journal's disk: {trouble}"
+
+        failed: Exception | None = None
+        async with starting(self.notifier, status, self.journal.worked), anyio.create_task_group() as tasks:
+            if received is not None:
+                tasks.start_soon(heed, received, tasks.cancel_scope)
+            try:
+                await self.journal.open()
+            except Exception as error:  # noqa: BLE001 - raised again below, as itself instead of in a group
+                failed = error
+            tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        return not self._stopping.is_set()
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -329,8 +356,9 @@ class Daemon:
         restart = self._needs_restart()
         if restart:
             troubles.append(f"restart needed for {', '.join(restart)}")
-        if self.journal.flushes.broken is not None:
-            troubles.append(f"ERROR: {self.journal.flushes.broken}")
+        trouble = self.journal.trouble
+        if trouble is not None:
+            troubles.append(f"ERROR: {trouble}")
         return standing(self.gateway.sessions, self._unknown, troubles)
 
     async def _tell(self) -> None:
@@ -350,8 +378,7 @@ class Daemon:
     # What the watchdog is fed for
 
     async def _journal_moves(self) -> str | None:
-        await self.journal.turn()
-        return None
+        return await patience.comes_round(self.journal)
 
     async def _sessions_move(self) -> str | None:
         for name, opened in self._open.items():
@@ -376,14 +403,13 @@ class Daemon:
 
     async def _forget_old(self) -> None:
         while True:
-            now = self.clock.wall()
+            await anyio.sleep(PRUNE_EVERY)  # never in the first minutes: a clock that is wrong may be set in them
             try:
-                horizon = await self.journal.horizon(now - self.config.journal.keep_days * 86_400, now)
-                while await self.journal.prune(horizon):  # noqa: ASYNC110 - a pause between two pieces of work
+                await self.journal.live()
+                while await self.journal.prune(self.config.journal.keep_days * 86_400):  # noqa: ASYNC110 - a pause between
                     await anyio.sleep(PRUNE_PAUSE)
             except JournalUnavailable as error:
                 log.warning("journal_not_pruned", reason=str(error))
-            await anyio.sleep(PRUNE_EVERY)
 
 
 def _limits(config: Config) -> Limits:

@@ -21,15 +21,16 @@ import structlog
 from attrs import evolve
 
 from ordernpay import crash, patience, refusals
-from ordernpay.attempts import Answer, JournaledAttempt, ReadAttempt, Running, Stopwatch
+from ordernpay.attempts import Answer, Flights, JournaledAttempt, ReadAttempt, Running, Stopwatch
 from ordernpay.clock import Clock
 from ordernpay.commands import SHORTEST_TIMEOUT, Command, Common, new_id, read_params
 from ordernpay.conversion import Faults
 from ordernpay.counts import Counts
-from ordernpay.journal import InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
+from ordernpay.journal import OPEN, InvalidTransition, Journal, JournalUnavailable, NewCommand, Row
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
 from ordernpay.publisher import SessionPublisher
+from ordernpay.recovery import known_by_key, ready_to_go_on
 from ordernpay.vendors.protocol import Prepared, Publish, Session
 
 GRACE: Final = 0.25
@@ -47,7 +48,7 @@ class Gateway:
         self.counts = Counts()
         self.sessions: dict[str, Session] = {}
         self.limits: dict[str, int] = {}
-        self._running: dict[str, Running] = {}
+        self._flights = Flights()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._draining = False
         self._waiting = 0
@@ -72,9 +73,9 @@ class Gateway:
         """Take nothing new and wait for what is under way; how many commands are left to the next start."""
         self._draining = True
         with anyio.move_on_after(seconds):
-            while self._running or any(self.counts.in_flight.values()):  # noqa: ASYNC110 - once in a life; reads, too
+            while self._flights or any(self.counts.in_flight.values()):  # noqa: ASYNC110 - once in a life; reads, too
                 await anyio.sleep(0.01)
-        return len(self._running)
+        return len(self._flights)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start, and tell those who wait."""
@@ -88,7 +89,12 @@ class Gateway:
     @property
     def in_flight(self) -> int:
         """Journaled commands under way."""
-        return len(self._running)
+        return len(self._flights)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no command can be taken now; None while all is well."""
+        return "the daemon is stopping" if self._draining else self.journal.trouble
 
     # Calls
 
@@ -172,12 +178,18 @@ class Gateway:
             self.counts.flying(session.name),
             anyio.CancelScope(shield=True),
         ):  # a caller that goes now leaves no orphan
-            with watch.writing():
-                row = await self._accept(session, new, prepared)
-            crash.point("accepted")
-            if row.state not in {"accepted", "sent"}:
-                return Answer(row.command_id, row.session, row.state, row.outcome())
-            joined = self._running.get(row.command_id)
+            joined = self._flights.find(session.name, command.key)
+            if joined is None or joined.overtaken:
+                with watch.writing():
+                    row = await self._accept(session, new, prepared)
+                crash.point("accepted")
+                if row.state not in {"accepted", "sent"}:
+                    return Answer(row.command_id, row.session, row.state, row.outcome())
+                joined = self._flights.get(row.command_id)
+            elif joined.row.fingerprint != new.fingerprint():
+                raise refusals.conflict(joined.row)
+            else:
+                row = joined.row
             running = joined or self._start(session, row, command, prepared, watch)
         if not wait:
             return Answer(row.command_id, row.session, "accepted", None)
@@ -195,7 +207,14 @@ class Gateway:
         return not self._draining and self.sessions.get(session.name) is session
 
     async def _accept(self, session: Session, new: NewCommand, prepared: Prepared) -> Row:
-        """Write a command down, or find what its key stands for already."""
+        """Write a command down, or find what its key stands for already.
+
+        While the journal is in trouble its reader is asked first: what has ended is answered at once.
+        """
+        if self.journal.trouble is not None:
+            known = await known_by_key(self.journal, new)
+            if known is not None and known.state in {"succeeded", "rejected"}:
+                return known
         try:
             row, written = await self.journal.accept(new)
             if row.fingerprint != new.fingerprint():
@@ -206,12 +225,17 @@ class Gateway:
                 except InvalidTransition:  # another call was faster: ask the writer, who is never behind
                     row, _ = await self.journal.accept(new)
         except JournalUnavailable as error:
-            raise refusals.not_journaled(error) from None
+            known = await known_by_key(self.journal, new)
+            if known is None:
+                raise refusals.not_journaled(error) from None
+            if known.state in OPEN and self._flights.get(known.command_id) is None:
+                raise refusals.not_continued(known, error) from None
+            return known
         return row
 
     async def _again(self, session: Session, row: Row, command: Command, prepared: Prepared) -> Row:
         """What a repeated key does to its first command; raises `InvalidTransition` where that has moved on."""
-        if row.command_id in self._running:
+        if self._flights.get(row.command_id) is not None:
             return row  # news were faster than the try that is under way: no other one begins before that has ended
         deadline_at = self.clock.wall() + command.timeout
         if row.state == "failed":
@@ -238,7 +262,7 @@ class Gateway:
     # A command under way
 
     def _start(self, session: Session, row: Row, command: Command, prepared: Prepared, watch: Stopwatch) -> Running:
-        running = self._running[row.command_id] = Running(watch)
+        running = self._flights.add(row, watch)
         self._spawn(self._execute, session, row, command, prepared, running)
         self.counts.took_off(session.name)  # here, not in its task, or there were room for one too many
         return running
@@ -257,7 +281,7 @@ class Gateway:
                 outcome = await self._perform(session, row, command, prepared, running)
             while outcome is None:  # its session was closed by a reload, or news have settled it
                 row = await patience.newest(self.journal, row)
-                ready = self._ready(row, command)
+                ready = ready_to_go_on(self.sessions, row, command)
                 outcome = ready if isinstance(ready, Outcome) else await self._perform(*ready, running)
             running.watch.answered()
             crash.point("answered")
@@ -267,8 +291,7 @@ class Gateway:
             self.counts.ended(command, running.outcome, running.watch.stages(), row.command_id)
         finally:
             self.counts.landed(session.name)
-            del self._running[row.command_id]
-            running.done.set()
+            self._flights.end(running)
 
     async def _perform(
         self, session: Session, row: Row, command: Command, prepared: Prepared, running: Running
@@ -291,15 +314,14 @@ class Gateway:
 
     def hand_over(self, closed: Session) -> None:
         """A session was closed, and perhaps opened anew: what is under way on the old one goes on with the new one."""
-        for running in self._running.values():
+        for running in self._flights:
             if running.session is closed:
                 running.leave()
 
     def _resume(self, row: Row) -> None:
-        ready, watch = self._ready(row), Stopwatch(self.clock)
+        ready, watch = ready_to_go_on(self.sessions, row), Stopwatch(self.clock)
         if isinstance(ready, Outcome):
-            running = self._running[row.command_id] = Running(watch)
-            self._spawn(self._end, row, ready, running)
+            self._spawn(self._end, row, ready, self._flights.add(row, watch))
         else:
             self._start(*ready, watch)
 
@@ -310,31 +332,7 @@ class Gateway:
                 running.outcome = await patience.settle(self.journal, self.clock, row.command_id, outcome)
             self.counts.ended(row, running.outcome, running.watch.stages(), row.command_id)
         finally:
-            del self._running[row.command_id]
-            running.done.set()
-
-    def _ready(self, row: Row, known: Command | None = None) -> tuple[Session, Row, Command, Prepared] | Outcome:
-        """What an interrupted command needs to go on, or how it ends since it cannot.
-
-        Args:
-            row: as the journal has it.
-            known: the command itself, where this process still knows it with its secrets.
-        """
-        if row.settled_at is not None:
-            return row.outcome()
-        sent, session = row.state == "sent", self.sessions.get(row.session)
-        if session is None:
-            return refusals.interrupted("its session is no longer configured", sent=sent)
-        if known is None and not row.whole:
-            return refusals.interrupted("a secret of it was not kept", sent=sent)
-        if sent and not session.may_repeat(row.method):
-            return refusals.interrupted("its vendor cannot tell a repeat", sent=sent)
-        try:
-            refusals.check_supported(session, row.method)
-            command = known or row.command()
-            return session, row, command, session.prepare(command)
-        except (Faults, Refused) as error:
-            return refusals.interrupted(f"its session no longer takes it: {error}", sent=sent)
+            self._flights.end(running)
 
     # A person's word
 
@@ -363,7 +361,7 @@ class Gateway:
                     row = await self.journal.reopen(row.command_id, "sent", seconds, self.clock.wall() + seconds)
             except InvalidTransition as error:
                 raise Refused(refusals.not_unknown(error.was), command_id=row.command_id, state=error.was) from None
-            running = self._running.get(row.command_id) or self._start(session, row, command, prepared, watch)
+            running = self._flights.get(row.command_id) or self._start(session, row, command, prepared, watch)
             running.knowingly = True
         return await self._wait(running, row, seconds)
 
@@ -386,4 +384,4 @@ class Gateway:
 
     def publisher(self, session: str) -> Publish:
         """How a session reaches the journal."""
-        return SessionPublisher(self.journal, self.clock, session, self._running)
+        return SessionPublisher(self.journal, self.clock, self.counts, session, self._flights)

@@ -11,6 +11,9 @@ from ordernpay.outcomes import Outcome
 
 PAUSE: Final = 0.5
 """Seconds between two tries."""
+LOOK_EVERY: Final = 1.0
+FLUSH_MOST: Final = 600.0
+"""Seconds that one flush may take: no disk that will come back takes longer."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +27,9 @@ async def settle(journal: Journal, clock: Clock, command_id: str, outcome: Outco
             except InvalidTransition:
                 found = await journal.get(command_id)
                 return found.outcome() if found else outcome
+            except LookupError:  # lost with a damaged journal: what is known here is all that is known
+                log.exception("outcome_not_kept", command_id=command_id)
+                return outcome
         except JournalUnavailable as error:
             log.error("outcome_delayed", command_id=command_id, reason=str(error))
             await anyio.sleep(PAUSE)
@@ -38,3 +44,28 @@ async def newest(journal: Journal, row: Row) -> Row:
         except JournalUnavailable as error:
             log.error("command_delayed", command_id=row.command_id, reason=str(error))
             await anyio.sleep(PAUSE)
+
+
+async def comes_round(journal: Journal) -> str | None:
+    """Wait until the journal's writer comes round, or is seen to be inside one flush; why not, where it is stuck.
+
+    A disk may take long, and who is killed meanwhile has to wait for it all the same.
+    """
+    came_round = anyio.Event()
+
+    async def turn() -> None:
+        await journal.turn()
+        came_round.set()
+
+    why = None
+    async with anyio.create_task_group() as asking:
+        asking.start_soon(turn)
+        under_way = 0.0
+        while not came_round.is_set() and under_way <= LOOK_EVERY:
+            with anyio.move_on_after(LOOK_EVERY):
+                await came_round.wait()
+            under_way = journal.flushes.under_way()
+        if under_way > FLUSH_MOST:
+            why = f"has been inside one flush for {under_way:.0f} s"
+        asking.cancel_scope.cancel()
+    return why

@@ -1,13 +1,19 @@
-"""How one session reaches the journal: what it tells, and which of its commands have no outcome yet."""
+"""How one session reaches the journal: what it tells, and which of its commands have no outcome yet.
 
-from collections.abc import Mapping, Sequence
+What a vendor's later word says of a command is read here, on the loop, and never inside the journal's transaction. Where
+the command has moved on meanwhile it is read again. What cannot be read is logged, counted and dropped: the event that
+it came with is kept.
+"""
+
+from collections.abc import Sequence
 
 import structlog
 
-from ordernpay.attempts import Running
+from ordernpay.attempts import Flights
 from ordernpay.clock import Clock
-from ordernpay.journal import Journal, Row
-from ordernpay.vendors.protocol import Published, Report, Undecided
+from ordernpay.counts import Counts
+from ordernpay.journal import CommandMoved, Journal, Row, Verdict
+from ordernpay.vendors.protocol import Published, Report, Settlement, Undecided
 
 log = structlog.get_logger(__name__)
 
@@ -18,15 +24,17 @@ class SessionPublisher:
     Args:
         journal: where reports are kept.
         clock: for the time of a report.
+        counts: where words that cannot be read are counted.
         session: the name of the session.
-        running: the commands under way, by id; a try whose command a report settles is broken off.
+        flights: the commands under way; a try whose command a report settles is broken off.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, session: str, running: Mapping[str, Running]) -> None:
+    def __init__(self, journal: Journal, clock: Clock, counts: Counts, session: str, flights: Flights) -> None:
         self._journal = journal
         self._clock = clock
+        self._counts = counts
         self._session = session
-        self._running = running
+        self._flights = flights
 
     async def __call__(
         self,
@@ -36,12 +44,36 @@ class SessionPublisher:
         of: str | None = None,
         also: str | None = None,
     ) -> Published:
-        settled = await self._journal.publish(self._session, reports, once, self._clock.wall(), within, of, also)
+        while True:
+            verdicts = [await self._verdict(report.settlement) for report in reports]
+            try:
+                settled = await self._journal.publish(
+                    self._session, reports, once, self._clock.wall(), within, of, also, verdicts
+                )
+            except CommandMoved:
+                continue
+            break
         for row in settled or ():
             log.info("command_settled_late", session=self._session, command_id=row.command_id, state=row.state)
-            if row.command_id in self._running:
-                self._running[row.command_id].leave()  # what the vendor has done must not be tried again
+            running = self._flights.get(row.command_id)
+            if running is not None:
+                running.overtaken = True
+                running.leave()  # what the vendor has done must not be tried again
         return Published(news=settled is not None, settled=len(settled or ()))
+
+    async def _verdict(self, settlement: Settlement | None) -> Verdict | None:
+        """What a word says of the command that it is about; None where there is no such command, or it says nothing."""
+        if settlement is None:
+            return None
+        row = await self._journal.match(self._session, settlement, self._clock.wall())
+        if row is None:
+            return None
+        try:
+            return Verdict(row, settlement.outcome(row.command()), settlement.sole)
+        except Exception:
+            log.exception("late_word_not_read", session=self._session, command_id=row.command_id)
+            self._counts.late_word_dropped(self._session)
+            return None
 
     async def undecided(self, name: str | None = None, value: str | None = None) -> list[Undecided]:
         rows = await self._journal.undecided(self._session, self._clock.wall(), name, value)

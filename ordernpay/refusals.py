@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ordernpay.attempts import JournaledAttempt
+from ordernpay.clock import rfc3339
 from ordernpay.conversion import Faults
 from ordernpay.journal import JournalUnavailable, Row
 from ordernpay.jsontext import JsonObject, JsonValue
@@ -39,10 +40,16 @@ def unknown_session(name: str, known: Iterable[str]) -> Refused:
 
 
 def conflict(row: Row) -> Refused:
-    """A key that another command has. How that one stands is no word on what was asked now, so `state` stays null."""
-    message = "this key was used for another command; use a new key for new content"
-    failure = Failure("idempotency_conflict", message, details={"method": row.method, "state": row.state})
-    return Refused(failure, command_id=row.command_id)
+    """The key belongs to another command. `state` is null: the other command's state does not apply."""
+    first = f"{row.method} {row.command_id} of {rfc3339(row.accepted_at)}"
+    message = f"this key was used for another command, {first}; use a new key for new content"
+    details: JsonObject = {
+        "command_id": row.command_id,
+        "method": row.method,
+        "state": row.state,
+        "accepted_at": rfc3339(row.accepted_at),
+    }
+    return Refused(Failure("idempotency_conflict", message, details=details), command_id=row.command_id)
 
 
 def too_many(session: str, limit: int) -> Refused:
@@ -55,6 +62,20 @@ def not_journaled(error: JournalUnavailable) -> Refused:
     """What cannot be written down is not sent."""
     details: JsonObject = {"limit": "journal", "reason": str(error)}
     return Refused(Failure("overloaded", f"{error}; nothing was sent", details=details))
+
+
+def not_looked_up(error: JournalUnavailable) -> Refused:
+    """The journal can be neither written nor read: an earlier command may have this key, and have acted."""
+    details: JsonObject = {"limit": "journal", "reason": str(error)}
+    message = f"{error}; whether this key was used before cannot be looked up: ask again with the same key"
+    return Refused(Failure("overloaded", message, details=details))
+
+
+def not_continued(row: Row, error: JournalUnavailable) -> Refused:
+    """An open command that the journal knows and nobody performs; it goes on once the journal can be written."""
+    message = f"{error}; the command is in the journal as {row.state} and goes on when that can be written"
+    details: JsonObject = {"limit": "journal", "reason": str(error)}
+    return Refused(Failure("overloaded", message, details=details), command_id=row.command_id, state=row.state)
 
 
 def left_to_next_start(row: Row) -> Refused:

@@ -151,21 +151,22 @@ async def _ask(name: str, proof: Proof, found: dict[str, str]) -> None:
 
 
 @asynccontextmanager
-async def starting(notifier: Notifier, status: str, progress: Callable[[], int]) -> AsyncIterator[None]:
+async def starting(notifier: Notifier, status: Callable[[], str], progress: Callable[[], int]) -> AsyncIterator[None]:
     """Ask for more time for as long as a long start makes progress.
 
     Args:
         notifier: the way to systemd.
-        status: what is being done.
+        status: says what is being done.
         progress: a number that changes with it.
     """
-    notifier.status(status)
+    notifier.status(status())
     failed: Exception | None = None
 
     async def extend() -> None:
         before = -1
         while True:
             now = progress()
+            notifier.status(status())
             if now != before:
                 notifier.extend(EXTENSION)
             before = now

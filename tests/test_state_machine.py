@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ordernpay.commands import Command, new_id, read_params
-from ordernpay.journal import InvalidTransition, NewCommand, Row, store
-from ordernpay.journal.schema import open_journal
+from ordernpay.journal import InvalidTransition, NewCommand, Row, lookups, store
+from ordernpay.journal.opening import open_journal
 from ordernpay.journal.states import TRANSITIONS
 from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import Failure, Outcome, ended, expired, session_unavailable, succeeded, unknown
@@ -30,6 +30,7 @@ from ordernpay.vendors.order_n_pay import exchange as x
 from ordernpay.vendors.order_n_pay.preparation import derived_request_id
 from ordernpay.vendors.order_n_pay.wire import Response
 from ordernpay.vendors.protocol import Settlement
+from tests.support.fakes import settle_by_news
 
 T = TypeVar("T")
 
@@ -351,7 +352,7 @@ class Daemon(RuleBasedStateMachine):
 
     def news(self, request_id: str, response: Response) -> None:
         news = Settlement("request_id", request_id, lambda _: told(response))
-        self.write(lambda db: store.settle_by_news(db, "bar", news, WALL + self.now))
+        self.write(lambda db: settle_by_news(db, "bar", news, WALL + self.now))
 
     # Time and death
 
@@ -365,7 +366,7 @@ class Daemon(RuleBasedStateMachine):
         if in_the_middle:  # of a transaction, which then never was
             self.db.execute("BEGIN IMMEDIATE")
             store.accept(self.db, Wish("never told").new_command(self.now))
-            for row in store.open_commands(self.db):
+            for row in lookups.open_commands(self.db):
                 with contextlib.suppress(InvalidTransition):
                     store.settle(self.db, row.command_id, expired("never told"), WALL)
             self.moves.clear()
@@ -373,7 +374,7 @@ class Daemon(RuleBasedStateMachine):
         self.stray += self.to_pos
         self.to_pos, self.to_daemon = [], []
         self.start()
-        for row in store.open_commands(self.db):
+        for row in lookups.open_commands(self.db):
             self.resume(row)
 
     def resume(self, row: Row) -> None:
@@ -389,7 +390,7 @@ class Daemon(RuleBasedStateMachine):
     # What must hold after every step
 
     def rows(self) -> dict[str, Row]:
-        return {row.idempotency_key: row for row in store.list_commands(self.db, None, None, None, 99)}
+        return {row.idempotency_key: row for row in lookups.list_commands(self.db, None, None, None, 99)}
 
     @invariant()
     def the_pos_acts_at_most_once_on_a_key(self) -> None:
@@ -419,7 +420,7 @@ class Daemon(RuleBasedStateMachine):
 
     @invariant()
     def every_open_command_is_somebodys(self) -> None:
-        open_ids = {row.command_id for row in store.open_commands(self.db)}
+        open_ids = {row.command_id for row in lookups.open_commands(self.db)}
         assert open_ids <= set(self.live)
 
     def teardown(self) -> None:

@@ -200,18 +200,18 @@ async def test_a_start_that_goes_on_gets_more_time_and_one_that_hangs_does_not(
         done[0] += 1
         return done[0]
 
-    async with starting(notifier, "checking", works):
+    async with starting(notifier, lambda: "checking", works):
         await until(lambda: len(systemd.all_of("EXTEND_TIMEOUT_USEC")) >= 5)
     assert systemd.all_of("STATUS") == ["checking"]
     before = len(systemd.all_of("EXTEND_TIMEOUT_USEC"))
-    async with starting(notifier, "checking", lambda: 7):
+    async with starting(notifier, lambda: "checking", lambda: 7):
         await asyncio.sleep(0.3)
     assert len(systemd.all_of("EXTEND_TIMEOUT_USEC")) == before + 1
 
 
 async def test_what_ends_a_start_is_told_as_itself(systemd: Listener) -> None:
     with pytest.raises(FileNotFoundError):
-        async with starting(Notifier.from_environ(systemd.environ()), "checking", lambda: 7):
+        async with starting(Notifier.from_environ(systemd.environ()), lambda: "checking", lambda: 7):
             raise FileNotFoundError
 
 

@@ -73,6 +73,11 @@ class Sessions(Protocol):
     sessions: dict[str, Session]
     counts: Counts
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no command can be taken now; None while all is well."""
+        ...
+
 
 class FailureLimit:
     """Counts failed authentications by peer over a minute, for as many peers as it can remember.
@@ -273,8 +278,11 @@ class HttpDoor:
 
     async def _answer_ready(self, _: Request) -> Response:
         states = {name: session.status().state for name, session in sorted(self._sessions.sessions.items())}
+        trouble = self._sessions.trouble
         text = "".join(f"{name} {state}\n" for name, state in states.items())
-        ready = all(state == "up" for state in states.values())
+        if trouble is not None:
+            text += f"no command can be taken: {trouble}\n"
+        ready = trouble is None and all(state == "up" for state in states.values())
         return PlainTextResponse(text, headers=CLOSE) if ready else PlainTextResponse(text, 503)
 
     async def _answer_door(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final
 
-from ordernpay.journal.rows import Row, read_row
+from ordernpay.journal.rows import Row, is_text, read_or_stand_in
 
 MOST_UNDECIDED: Final = 1_000
 DOUBTED: Final = 3_600.0
@@ -46,10 +46,10 @@ def undecided(
         query += " AND command_id IN (SELECT command_id FROM vendor_ids WHERE session = ? AND name = ? AND value = ?)"
         values += [session, name, value]
     rows = connection.execute(f"{query} ORDER BY seq LIMIT {MOST_UNDECIDED}", values)
-    return [read_row(row, ids_of(connection, row["command_id"])) for row in rows.fetchall()]
+    return [read_or_stand_in(row, ids_of(connection, row["command_id"])) for row in rows.fetchall()]
 
 
 def ids_of(connection: sqlite3.Connection, command_id: str) -> dict[str, str]:
-    """All identities of a command, by name."""
+    """All identities of a command, by name; what cannot be read of them is left out."""
     rows = connection.execute("SELECT name, value FROM vendor_ids WHERE command_id = ?", (command_id,))
-    return {row["name"]: row["value"] for row in rows}
+    return {name: value for name, value in rows if is_text(name) and is_text(value)}

@@ -1,32 +1,28 @@
-"""The statements of the journal. Each function is one operation: all of it happens, or none."""
+"""The journal's statements that write. Each function is one operation: all of it happens, or none.
+
+``lived_seconds()`` in them is how long the journal has been kept by a running daemon (see `lived`).
+"""
 
 import math
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from attrs import frozen
 
-from ordernpay.commands import Command
-from ordernpay.journal.identities import DOUBTED, ids_of, recall, remember
-from ordernpay.journal.rows import (
-    Event,
-    Figures,
-    NewCommand,
-    Row,
-    Unknown,
-    Unsettled,
-    error_json,
-    read_json,
-    read_object,
-    read_row,
-)
-from ordernpay.journal.states import OPEN, InvalidTransition, check
+from ordernpay.journal.identities import ids_of, recall, remember
+from ordernpay.journal.lookups import find, get
+from ordernpay.journal.rows import Event, NewCommand, Row, error_json, raw_json, read_event, read_or_stand_in
+from ordernpay.journal.states import InvalidTransition, check
 from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.outcomes import Outcome, State
 from ordernpay.redaction import wordless
 
 _LAST_CHARACTER = "\U0010ffff"
+
+
+class CommandMoved(Exception):
+    """A command's state changed since it was read; nothing was written."""
 
 
 def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
@@ -53,10 +49,10 @@ def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
     if cursor.rowcount == 1:
         remember(connection, command.id, new.vendor_ids)
         return _must(connection, command.id), True
-    found = connection.execute(
-        "SELECT command_id FROM commands WHERE session = ? AND idempotency_key = ?", (command.session, command.key)
-    ).fetchone()
-    return _must(connection, found["command_id"]), False
+    found = find(connection, command.session, command.key)
+    if found is None:
+        raise LookupError(f"the key of command {command.id} is taken by none")
+    return found, False
 
 
 def mark_sent(connection: sqlite3.Connection, command_id: str, wall: float) -> None:
@@ -94,13 +90,17 @@ def settle(
     _move(connection, command_id, outcome.state)
     error = error_json(outcome, command_id)
     connection.execute(
-        "UPDATE commands SET settled_at = ?, result = ?, error = ?, vendor = ?, note = coalesce(?, note)"
-        " WHERE command_id = ?",
+        "UPDATE commands SET settled_at = ?, settled_lived = lived_seconds(), result = ?, error = ?, vendor = ?,"
+        " note = coalesce(?, note) WHERE command_id = ?",
         (wall, _text(outcome.result), _text(error), dumps(outcome.vendor), note, command_id),
     )
     remember(connection, command_id, outcome.vendor_ids)
     row = _must(connection, command_id)
-    data: JsonObject = {
+    return row, add_event(connection, row.session, "command.settled", _settled_data(row), outcome.vendor, wall)
+
+
+def _settled_data(row: Row) -> JsonObject:
+    return {
         "command_id": row.command_id,
         "method": row.method,
         "idempotency_key": row.idempotency_key,
@@ -108,7 +108,6 @@ def settle(
         "result": row.result,
         "error": row.error,
     }
-    return row, add_event(connection, row.session, "command.settled", data, outcome.vendor, wall)
 
 
 def resolve(
@@ -125,28 +124,29 @@ def add_event(
     """Write an event down; its number is one above the last."""
     texts = dumps(data), dumps(vendor)
     cursor = connection.execute(
-        "INSERT INTO events (time, session, kind, data, vendor) VALUES (?, ?, ?, ?, ?)", (wall, session, kind, *texts)
+        "INSERT INTO events (time, session, kind, data, vendor, lived) VALUES (?, ?, ?, ?, ?, lived_seconds())",
+        (wall, session, kind, *texts),
     )
     return Event(cursor.lastrowid or 0, wall, session, kind, data, vendor, sum(map(len, texts)))
 
 
-class Settling(Protocol):
-    """News of a command: which one, by an identity at its vendor, and how it ended."""
+@frozen
+class Verdict:
+    """How a command ended by what its vendor said later.
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def outcome(self) -> Callable[[Command], Outcome]: ...
-    @property
-    def sole(self) -> str | None: ...
-    @property
-    def made_by(self) -> float | None: ...
+    Attributes:
+        row: the command as it was when that was read.
+        outcome: what was read.
+        unique_id: the name of the identity that one command alone may have: what it made at the vendor.
+    """
+
+    row: Row
+    outcome: Outcome
+    unique_id: str | None = None
 
 
 class News(Protocol):
-    """An event to write down, a command to settle, or both."""
+    """What may be an event to write down."""
 
     @property
     def kind(self) -> str | None: ...
@@ -154,8 +154,6 @@ class News(Protocol):
     def data(self) -> JsonObject: ...
     @property
     def vendor(self) -> JsonValue: ...
-    @property
-    def settlement(self) -> Settling | None: ...
     @property
     def known(self) -> tuple[str, str] | None: ...
 
@@ -177,8 +175,13 @@ def publish(
     within: float | None = None,
     of: str | None = None,
     also: str | None = None,
+    verdicts: Sequence[Verdict | None] = (),
 ) -> Published | None:
-    """Write news down, once for each name of a delivery; None where that was done before under one of its names."""
+    """Write news and verdicts down, once for each name of a delivery; None where that was done under one of its names.
+
+    Raises:
+        CommandMoved: a verdict is of a state that does not last any more.
+    """
     names = (once,) if isinstance(once, str) else once or ()
     if [name for name in names if not _is_first(connection, session, name, wall, within)]:  # each of them is noted
         return None
@@ -188,52 +191,50 @@ def publish(
     if also is not None:
         _is_first(connection, session, also, wall, None)
     published = Published([], [])
-    for report in news:
+    for number, report in enumerate(news):
         if report.kind is not None and (report.known is None or recall(connection, session, *report.known)):
             published.events.append(add_event(connection, session, report.kind, report.data, report.vendor, wall))
-        if report.settlement is not None:
-            settled = settle_by_news(connection, session, report.settlement, wall)
-            if settled is not None:
-                published.settled.append(settled[0])
-                published.events.append(settled[1])
+        verdict = verdicts[number] if number < len(verdicts) else None
+        if verdict is None or any(verdict.row.command_id == row.command_id for row in published.settled):
+            continue
+        settled = settle_by_verdict(connection, verdict, wall)
+        if settled is not None:
+            published.settled.append(settled[0])
+            published.events.append(settled[1])
     return published
 
 
 def _is_first(connection: sqlite3.Connection, session: str, name: str, wall: float, within: float | None) -> bool:
-    """Note a delivery; whether there was none of its name, or none for so long."""
+    """Note a delivery; whether there was none of its name, or none for so long.
+
+    Within one run of the daemon that time has to have passed by its own count too: the wall clock may be stepped.
+    """
     noted = connection.execute(
-        "INSERT INTO deliveries (session, name, time) VALUES (?, ?, ?) ON CONFLICT (session, name)"
-        " DO UPDATE SET time = excluded.time WHERE abs(excluded.time - deliveries.time) > ?",
+        "INSERT INTO deliveries (session, name, time, lived) VALUES (?1, ?2, ?3, lived_seconds())"
+        " ON CONFLICT (session, name) DO UPDATE SET time = excluded.time, lived = excluded.lived"
+        " WHERE abs(excluded.time - deliveries.time) > ?4"
+        " AND (coalesce(deliveries.lived, 0) < lived_before() OR excluded.lived - deliveries.lived > ?4)",
         (session, name, wall, math.inf if within is None else within),
     )
     return noted.rowcount > 0
 
 
-def settle_by_news(
-    connection: sqlite3.Connection, session: str, news: Settling, wall: float
-) -> tuple[Row, Event] | None:
-    """Settle the newest command with this identity that is open or unknown, or that may have acted all the same.
+def settle_by_verdict(connection: sqlite3.Connection, verdict: Verdict, wall: float) -> tuple[Row, Event] | None:
+    """Settle a command by what its vendor said later; None where that says nothing of its last try.
 
-    None where there is none, or where the news say nothing of its last try.
+    Raises:
+        CommandMoved: the command is not as it was when the vendor's word was read.
     """
-    found = connection.execute(
-        "SELECT command_id FROM vendor_ids JOIN commands USING (command_id)"
-        " WHERE vendor_ids.session = ? AND name = ? AND value = ? AND accepted_at <= coalesce(?, accepted_at)"
-        " AND (state IN ('sent', 'unknown') OR (state = 'accepted' AND sent_at IS NOT NULL)"
-        " OR (state = 'failed' AND sent_at IS NOT NULL AND note IS NULL AND settled_at > ?))"
-        " ORDER BY state = 'failed', seq DESC LIMIT 1",
-        (session, news.name, news.value, news.made_by, wall - DOUBTED),
-    ).fetchone()
-    if found is None:
-        return None
-    row = _must(connection, found["command_id"])
-    outcome = news.outcome(row.command())
+    row, outcome = _must(connection, verdict.row.command_id), verdict.outcome
+    if (row.state, row.attempts) != (verdict.row.state, verdict.row.attempts):
+        raise CommandMoved(row.command_id)
     if outcome.state == "unknown":
         return None  # that is known already
     is_of_the_last_try = row.state == "unknown" or (row.state == "sent" and row.attempts == 1)
     if not is_of_the_last_try and outcome.state != "succeeded":
         return None  # a late no to an earlier try says nothing of the one under way, nor of the next
-    if news.sole is not None and _is_of_another(connection, row, news.sole, outcome.vendor_ids.get(news.sole)):
+    unique = verdict.unique_id
+    if unique is not None and _is_of_another(connection, row, unique, outcome.vendor_ids.get(unique)):
         return None
     return settle(connection, row.command_id, outcome if row.whole else wordless(outcome), wall)
 
@@ -247,105 +248,65 @@ def _is_of_another(connection: sqlite3.Connection, row: Row, name: str, value: s
     return found is not None
 
 
-# Reads
+# Damaged records
 
 
-def get(connection: sqlite3.Connection, command_id: str) -> Row | None:
-    """One command."""
-    row = connection.execute("SELECT * FROM commands WHERE command_id = ?", (command_id,)).fetchone()
-    return None if row is None else read_row(row, ids_of(connection, command_id))
+def set_aside(connection: sqlite3.Connection, seq: int, wall: float) -> tuple[Row, Event] | None:
+    """Keep a command's damaged record for a person to look at, and put its stand-in into its place.
+
+    None where nothing is wrong with it (any more).
+    """
+    found = connection.execute("SELECT * FROM commands WHERE seq = ?", (seq,)).fetchone()
+    row = None if found is None else read_or_stand_in(found, ids_of(connection, found["command_id"]))
+    if row is None or row.damaged is None:
+        return None
+    keep(connection, f"command {row.command_id}", row.damaged, raw_json(found), wall)
+    if row.command_id != found["command_id"]:
+        connection.execute("DELETE FROM vendor_ids WHERE command_id = ?", (found["command_id"],))
+    connection.execute("DELETE FROM commands WHERE seq = ?", (seq,))
+    insert_stand_in(connection, row)
+    remember(connection, row.command_id, row.vendor_ids)
+    data = _settled_data(row)
+    return row, add_event(connection, row.session, "command.settled", data, None, wall)
 
 
-def open_commands(connection: sqlite3.Connection) -> list[Row]:
-    """Every command that has no outcome yet, oldest first."""
-    marks = ", ".join("?" for _ in OPEN)
-    rows = connection.execute(f"SELECT * FROM commands WHERE state IN ({marks}) ORDER BY seq", OPEN)  # noqa: S608
-    return [read_row(row, ids_of(connection, row["command_id"])) for row in rows.fetchall()]
-
-
-def list_commands(
-    connection: sqlite3.Connection,
-    sessions: Sequence[str] | None,
-    state: State | None,
-    after: str | None,
-    limit: int,
-) -> list[Row]:
-    """Commands, newest first, from the one that follows `after` in that order."""
-    where, values = _filter("session", sessions)
-    if state is not None:
-        where, values = f"{where} AND state = ?", [*values, state]
-    if after is not None:
-        where = f"{where} AND seq < (SELECT seq FROM commands WHERE command_id = ?)"  # noqa: S608 - our own words
-        values = [*values, after]
-    query = f"SELECT * FROM commands WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own words and marks
-    rows = connection.execute(query, (*values, limit)).fetchall()
-    return [read_row(row, ids_of(connection, row["command_id"])) for row in rows]
-
-
-def events_after(
-    connection: sqlite3.Connection,
-    seq: int,
-    limit: int,
-    sessions: Sequence[str] | None = None,
-    kinds: Sequence[str] | None = None,
-    size: float = math.inf,
-) -> list[Event]:
-    """Kept events above a number, in order: so many at most, and no more once their texts have come to this size."""
-    by_session, session_values = _filter("session", sessions)
-    by_kind, kind_values = _filter("kind", kinds)
-    rows = connection.execute(
-        f"SELECT * FROM events WHERE seq > ? AND {by_session} AND {by_kind} ORDER BY seq LIMIT ?",  # noqa: S608
-        (seq, *session_values, *kind_values, limit),
+def insert_stand_in(connection: sqlite3.Connection, row: Row) -> None:
+    """Write a stand-in down as the command that it stands for."""
+    values: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS}
+    values |= {"content": dumps(row.content), "error": _text(row.error)}
+    marks = ", ".join(f":{name}" for name in _COLUMNS)
+    connection.execute(
+        f"INSERT INTO commands ({', '.join(_COLUMNS)}, settled_lived) VALUES ({marks}, lived_seconds())",  # noqa: S608
+        values,
     )
-    events: list[Event] = []
-    for row in rows:
-        events.append(_read_event(row))
-        size -= events[-1].size
-        if size <= 0:
-            break
-    return events
 
 
-def _read_event(row: sqlite3.Row) -> Event:
-    data, vendor = row["data"], row["vendor"]
-    told = read_object(data), read_json(vendor)
-    return Event(row["seq"], row["time"], row["session"], row["kind"], *told, len(data) + len(vendor))
-
-
-def event_bounds(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The number of the oldest kept event, and the last number given; the first is one above where none is kept."""
-    last_given = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    last = last_given["seq"] if last_given else 0
-    first = connection.execute("SELECT min(seq) AS first FROM events").fetchone()["first"]
-    return (last + 1 if first is None else first), last
-
-
-def unknown_by_session(connection: sqlite3.Connection) -> dict[str, Unsettled]:
-    """The unknown commands of each session that has any."""
-    rows = connection.execute(
-        "SELECT session, count(*) AS n, min(accepted_at) AS at FROM commands WHERE state = 'unknown' GROUP BY session"
+def set_event_aside(connection: sqlite3.Connection, seq: int, wall: float) -> None:
+    """Keep an event's damaged record for a person to look at, and put its stand-in into its place."""
+    found = connection.execute("SELECT * FROM events WHERE seq = ?", (seq,)).fetchone()
+    event = None if found is None else read_event(found)
+    if event is None or event.damaged is None:
+        return
+    keep(connection, f"event {seq}", event.damaged, raw_json(found), wall)
+    connection.execute(
+        "UPDATE events SET time = ?, session = ?, kind = ?, data = ?, vendor = 'null' WHERE seq = ?",
+        (event.time or wall, event.session, event.kind, dumps(event.data), seq),
     )
-    return {row["session"]: Unsettled(row["n"], row["at"]) for row in rows}
 
 
-def figures(connection: sqlite3.Connection) -> Figures:
-    """Counts for status and metrics."""
-    states = {
-        row["state"]: row["n"] for row in connection.execute("SELECT state, count(*) AS n FROM commands GROUP BY 1")
-    }
-    oldest = connection.execute(
-        "SELECT command_id, session, accepted_at FROM commands WHERE state = 'unknown' ORDER BY accepted_at LIMIT 1"
-    ).fetchone()
-    first, last = event_bounds(connection)
-    size = connection.execute("SELECT page_count * page_size AS n FROM pragma_page_count, pragma_page_size").fetchone()[
-        "n"
-    ]
-    return Figures(states, None if oldest is None else Unknown(*oldest), first, last, size)
+def keep(connection: sqlite3.Connection, what: str, reason: str, raw: str, wall: float) -> None:
+    """Note what is damaged, where a person finds it."""
+    connection.execute(
+        "INSERT INTO damaged (what, reason, raw, time, lived) VALUES (?, ?, ?, ?, lived_seconds())",
+        (what, reason, raw, wall),
+    )
 
 
 def _move(connection: sqlite3.Connection, command_id: str, to: State) -> None:
-    was = _must(connection, command_id).state
-    check(command_id, was, to)
+    found = connection.execute("SELECT state FROM commands WHERE command_id = ?", (command_id,)).fetchone()
+    if found is None:
+        raise LookupError(f"no command {command_id} in the journal")
+    check(command_id, found["state"], to)
     connection.execute("UPDATE commands SET state = ? WHERE command_id = ?", (to, command_id))
 
 
@@ -363,11 +324,28 @@ def _must(connection: sqlite3.Connection, command_id: str) -> Row:
     return row
 
 
-def _filter(column: str, allowed: Sequence[str] | None) -> tuple[str, list[str]]:
-    if allowed is None:
-        return "1", []
-    return f"{column} IN ({', '.join('?' for _ in allowed)})", list(allowed)
-
-
 def _text(value: JsonValue) -> str | None:
     return None if value is None else dumps(value)
+
+
+_COLUMNS = (
+    "seq",
+    "command_id",
+    "session",
+    "method",
+    "idempotency_key",
+    "fingerprint",
+    "content",
+    "whole",
+    "state",
+    "timeout",
+    "deadline_at",
+    "attempts",
+    "peer_uid",
+    "accepted_at",
+    "sent_at",
+    "settled_at",
+    "error",
+    "note",
+)
+"""What a stand-in says of a command."""

@@ -8,14 +8,26 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+import structlog
 from attrs import define, field
 
-from ordernpay.journal.schema import MIGRATIONS, JournalUnavailable, Opened, open_journal
+from ordernpay.clock import Clock
+from ordernpay.journal.opening import Opened, is_damage, open_journal
+from ordernpay.journal.schema import MIGRATIONS, JournalUnavailable
+
+PAUSE: Final = 1.0
+"""Seconds between two tries to open or to write a journal that could not be."""
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
+
+
+_TOUCH: Final = f"PRAGMA user_version = {len(MIGRATIONS)}"
+"""A change that changes nothing."""
 
 
 @define(eq=False)
@@ -23,7 +35,7 @@ class _Job(Generic[T]):
     operation: Operation[T]
     then: Callable[[T], None]
     loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[T]"
+    future: "asyncio.Future[T] | None"
 
 
 @define(eq=False)
@@ -36,7 +48,13 @@ class _Turn:
 
 @define
 class Flushes:
-    """What the writer has done so far. Times in seconds."""
+    """What the writer has done so far. Times in seconds.
+
+    Attributes:
+        broken: why nothing can be written now.
+        began: when the flush under way began, by `time.monotonic`.
+        observe: called with the time that each flush took.
+    """
 
     batches: int = 0
     operations: int = 0
@@ -44,40 +62,95 @@ class Flushes:
     last: float = 0.0
     total: float = 0.0
     broken: str | None = None
+    began: float | None = None
     observe: Callable[[float], None] = field(default=lambda _: None, repr=False)
+
+    def under_way(self) -> float:
+        """How long the present flush has taken until now; 0 while there is none."""
+        began = self.began
+        return 0.0 if began is None else time.monotonic() - began
 
 
 class Writer:
-    """Runs operations on the journal, each all or nothing, and reports each only when it is durable."""
+    """Run operations on the journal, each all or nothing, and report each only when it is durable.
 
-    def __init__(self, directory: Path) -> None:
+    A journal that cannot be opened or written is tried again by itself; meanwhile every operation is refused. One that
+    turns out to be damaged is opened anew, which salvages it.
+
+    Args:
+        directory: where the journal is.
+        clock: for what it keeps.
+        opened: called in the loop each time that the journal was opened.
+    """
+
+    def __init__(self, directory: Path, clock: Clock, opened: Callable[[Opened], None]) -> None:
         self._directory = directory
+        self._time = clock
+        self._opened = opened
         self._jobs: queue.SimpleQueue[_Job[Any] | _Turn | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._clock: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._first: asyncio.Future[None] | None = None
+        self._stopping = False
         self.flushes = Flushes()
 
-    async def start(self) -> Opened:
-        """Open the journal in its thread; see `open_journal` for what it raises."""
-        loop = asyncio.get_running_loop()
-        opened: asyncio.Future[Opened] = loop.create_future()
+    async def start(self) -> None:
+        """Open the journal in its thread; where that fails it is tried again, unless this writer is stopped.
 
-        def work() -> None:
-            self._clock = time.pthread_getcpuclockid(threading.get_ident())
-            try:
-                self._opened = open_journal(self._directory)
-            except Exception as error:  # noqa: BLE001 - handed over to who waits
-                loop.call_soon_threadsafe(opened.set_exception, error)
-            else:
-                loop.call_soon_threadsafe(opened.set_result, self._opened)
-                self._serve(self._opened.connection)
-
-        self._work = work
+        Raises:
+            JournalUnavailable: it cannot be opened now.
+            Exception: what else `open_journal` raises.
+        """
+        self._loop = asyncio.get_running_loop()
+        first = self._first = self._loop.create_future()
         self._thread.start()
-        return await opened
+        await first
 
     def _run(self) -> None:
-        self._work()
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        while not self._stopping:
+            try:
+                opened = open_journal(self._directory, self._time)
+            except Exception as error:  # noqa: BLE001 - handed over to who waits, and to every operation
+                self._tell(error)
+                self.flushes.broken = str(error)
+                self._refuse_for_a_while(str(error))
+            else:
+                self.flushes.broken = None
+                self._tell(opened)
+                self._serve(opened.connection)
+
+    def _tell(self, result: Opened | Exception) -> None:
+        """Hand over what became of opening the journal."""
+        first, self._first = self._first, None
+        loop = self._loop
+
+        def deliver() -> None:
+            if isinstance(result, Opened):
+                self._opened(result)
+            if first is None or first.done():
+                return
+            if isinstance(result, Exception):
+                first.set_exception(result)
+            else:
+                first.set_result(None)
+
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(deliver)
+
+    def _refuse_for_a_while(self, reason: str) -> None:
+        """Refuse what comes, until it is time to try again."""
+        due = time.monotonic() + PAUSE
+        while not self._stopping and (left := due - time.monotonic()) > 0:
+            try:
+                batch, turns = self._take(left)
+            except queue.Empty:
+                return
+            if batch:
+                _deliver(batch, [(None, JournalUnavailable(reason)) for _ in batch])
+            _take_turns(turns)
 
     async def do(self, operation: Operation[T], then: Callable[[T], None]) -> T:
         """Run an operation; its result is durable when this returns.
@@ -94,6 +167,10 @@ class Writer:
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(operation, then, loop, future))
         return await future
+
+    def put(self, operation: Operation[T], then: Callable[[T], None]) -> None:
+        """Run an operation that nobody waits for; see `do`."""
+        self._jobs.put(_Job(operation, then, asyncio.get_running_loop(), None))
 
     async def turn(self) -> None:
         """Return when the thread has come round once, whether or not the journal can be written."""
@@ -119,55 +196,81 @@ class Writer:
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join)
 
+    def _take(self, seconds: float | None) -> tuple[list[_Job[Any]], list[_Turn]]:
+        """Take all that waits, or wait for something; raises `queue.Empty` when the time is over."""
+        batch: list[_Job[Any]] = []
+        turns: list[_Turn] = []
+        job = self._jobs.get(timeout=seconds)
+        while True:
+            if job is None:
+                self._stopping = True
+                break
+            if isinstance(job, _Turn):
+                turns.append(job)
+            else:
+                batch.append(job)
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        return batch, turns
+
     def _serve(self, connection: sqlite3.Connection) -> None:
-        open_for_work = True
-        while open_for_work:
+        """Write until stopped, or until the file turns out to be damaged."""
+        sound = True
+        while sound and not self._stopping:
             batch: list[_Job[Any]] = []
             turns: list[_Turn] = []
-            job = self._jobs.get()
-            while True:
-                if job is None:
-                    open_for_work = False
-                    break
-                if isinstance(job, _Turn):
-                    turns.append(job)
-                else:
-                    batch.append(job)
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
+            try:
+                batch, turns = self._take(None if self.flushes.broken is None else PAUSE)
+            except queue.Empty:
+                sound = self._flush(connection, [])  # find out whether it can be written again
             if batch:
-                self._flush(connection, batch)
+                sound = self._flush(connection, batch)
             _take_turns(turns)
+        if sound:
+            with contextlib.suppress(sqlite3.Error):  # so that one file is left: who copies it copies all
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
 
-    def _flush(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> None:
-        began = time.perf_counter()
+    def _flush(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> bool:
+        """Write a batch; whether the file is sound, as far as that shows."""
+        flushes, began, sound = self.flushes, time.monotonic(), True
+        flushes.began = began
         outcomes: list[tuple[Any, Exception | None]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [_attempt(connection, job.operation) for job in batch]
+            if not batch:
+                connection.execute(_TOUCH)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if outcomes:
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            sound = not is_damage(error)
+            if outcomes and sound:
                 _bury(connection)
             reason = f"the journal cannot be written: {error}"
-            self.flushes.broken = reason
+            if flushes.broken is None:
+                log.error("journal_not_written", reason=str(error))
+            flushes.broken = reason
             outcomes = [(None, JournalUnavailable(reason)) for _ in batch]
         else:
-            self.flushes.broken = None
-        took = time.perf_counter() - began
-        flushes = self.flushes
-        flushes.batches += 1
-        flushes.operations += len(batch)
-        flushes.last = took
-        flushes.longest = max(flushes.longest, took)
-        flushes.total += took
-        flushes.observe(took)
-        _deliver(batch, outcomes)
+            if flushes.broken is not None:
+                log.info("journal_written_again")
+            flushes.broken = None
+        flushes.began = None
+        if batch:
+            took = time.monotonic() - began
+            flushes.batches += 1
+            flushes.operations += len(batch)
+            flushes.last = took
+            flushes.longest = max(flushes.longest, took)
+            flushes.total += took
+            flushes.observe(took)
+            _deliver(batch, outcomes)
+        return sound
 
 
 def _attempt(connection: sqlite3.Connection, operation: Operation[Any]) -> tuple[Any, Exception | None]:
@@ -191,7 +294,7 @@ def _bury(connection: sqlite3.Connection) -> None:
     Those who wait are told that nothing was changed. So a change that changes nothing takes the place of theirs.
     """
     with contextlib.suppress(sqlite3.Error):
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute(_TOUCH)
 
 
 def _take_turns(turns: list[_Turn]) -> None:
@@ -211,6 +314,10 @@ def _deliver(batch: list[_Job[Any]], outcomes: list[tuple[Any, Exception | None]
         for job, (result, error) in zip(batch, outcomes, strict=True):
             if error is None:
                 job.then(result)
+            if job.future is None:
+                if error is not None:
+                    log.error("journal_operation_failed", reason=str(error))
+                continue
             if job.future.done():
                 continue
             if error is not None:

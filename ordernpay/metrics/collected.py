@@ -94,6 +94,11 @@ class Metrics(Collector):
         flushes = self.journal.flushes
         writable = flushes.broken is None
         yield _gauge("journal_writable", "0 while the journal cannot be written", [((), writable)])
+        yield _gauge(
+            "journal_stalled_seconds",
+            "Time that the flush under way has taken until now; 0 where there is none",
+            [((), flushes.under_way())],
+        )
         yield _gauge("journal_waiting", "Operations that wait for the writer", [((), self.journal.waiting())])
         yield _counter("journal_flushes", "Transactions written", [((), flushes.batches)])
         yield _counter("journal_operations", "Operations written", [((), flushes.operations)])
@@ -101,7 +106,9 @@ class Metrics(Collector):
     def _in_the_journal(self, kept: Kept) -> Iterable[Metric]:
         states, wall = kept.figures.states, self.gateway.clock.wall()
         yield _gauge("journal_commands", "Commands kept", [((one,), count) for one, count in states.items()], "state")
-        yield _gauge("journal_bytes", "Size of the journal", [((), kept.figures.bytes)])
+        yield _gauge("journal_bytes", "Size of the journal's files", [((), kept.figures.bytes)])
+        yield _gauge("journal_wal_bytes", "Of that, its write-ahead log", [((), kept.figures.wal_bytes)])
+        yield _gauge("journal_damaged", "Records and files that were set aside", [((), kept.figures.damaged)])
         yield _gauge("disk_free_bytes", "Space left for the journal", [((), kept.free_bytes)])
         unknown = dict.fromkeys(self.gateway.sessions, Unsettled(0, wall)) | dict(kept.unknown)
         yield _gauge(
@@ -123,6 +130,13 @@ class Metrics(Collector):
         webhooks = {(name, result): 0 for name in expected for result in WEBHOOK_RESULTS}
         told = webhooks | self.gateway.counts.webhooks
         yield _counter("webhooks", "Webhooks by what became of them", told.items(), *("session", "result"))
+        dropped = dict.fromkeys(self.gateway.sessions, 0) | self.gateway.counts.dropped
+        yield _counter(
+            "late_words_dropped",
+            "What a vendor said later of a command and could not be read",
+            [((name,), count) for name, count in dropped.items()],
+            "session",
+        )
         stats = self.client_stats()
         yield _gauge("clients", "Local clients connected", [((), stats.now)])
         yield _counter("clients_connected", "Local clients that have connected", [((), stats.total)])

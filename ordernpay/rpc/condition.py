@@ -13,7 +13,7 @@ from ordernpay import __version__
 from ordernpay.certificates import Certificate, door_faults
 from ordernpay.clock import Clock, rfc3339
 from ordernpay.gateway import Gateway
-from ordernpay.journal import Figures, Journal
+from ordernpay.journal import Figures, Journal, JournalUnavailable
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.rpc.reasons import explained
 from ordernpay.rpc.server import Stats
@@ -75,7 +75,10 @@ class Condition:
             visible: the sessions that the caller may know of; None for all.
             stats: of the local socket's clients.
         """
-        figures = await self.journal.figures()
+        try:
+            figures, unreadable = await self.journal.figures(), None
+        except JournalUnavailable as error:
+            figures, unreadable = Figures({}, None, 0, 0), str(error)
         disk, inbound = await anyio.to_thread.run_sync(lambda: (self._disk(), self._inbound()))
         return {
             "version": __version__,
@@ -85,7 +88,7 @@ class Condition:
             "config_error": self.config_error,
             "needs_restart": [*self.needs_restart()],
             "sessions": self.sessions(visible),
-            "journal": self._journal(figures, visible),
+            "journal": self._journal(figures, unreadable, visible),
             "disk": disk,
             "inbound": inbound,
             "clients": {
@@ -104,9 +107,10 @@ class Condition:
             if visible is None or name in visible
         ]
 
-    def _journal(self, figures: Figures, visible: frozenset[str] | None) -> JsonObject:
+    def _journal(self, figures: Figures, unreadable: str | None, visible: frozenset[str] | None) -> JsonObject:
         states: JsonObject = {**figures.states}
         flushes, oldest = self.journal.flushes, figures.oldest_unknown
+        newest: list[JsonValue] = [*figures.newest_damaged]
         told: JsonObject | None = None
         if oldest is not None and (visible is None or oldest.session in visible):
             told = {
@@ -124,7 +128,9 @@ class Condition:
             "in_flight": self.gateway.in_flight,
             "last_seq": figures.last_seq,
             "bytes": figures.bytes,
-            "error": flushes.broken,
+            "wal_bytes": figures.wal_bytes,
+            "error": self.journal.trouble or unreadable,
+            "damaged": {"count": figures.damaged, "newest": newest},
             "moved_aside": None if self.journal.moved_aside is None else str(self.journal.moved_aside),
             "flush_milliseconds": {
                 "last": round(flushes.last * 1000, 3),

@@ -152,7 +152,23 @@ class Methods:
         return row
 
     async def _command_get(self, _client: Client, caller: Caller, params: OfCommand) -> Reply:
-        return Reply((await self._row(caller, "command.get", params.command_id)).as_json())
+        session, key = params.session, params.idempotency_key
+        if (params.command_id is None) == (key is None):
+            raise _invalid("command_id", "expected either command_id, or session and idempotency_key")
+        if params.command_id is not None:
+            row = await self._row(caller, "command.get", params.command_id)
+            if session is not None and row.session != session:
+                raise _invalid("session", f"this command is of session {row.session}")
+            return Reply(row.as_json())
+        if session is None and len(self._gateway.sessions) == 1:
+            session = next(iter(self._gateway.sessions))
+        if session is None:
+            raise _invalid("session", "required beside idempotency_key, since there is not exactly one session")
+        self.gatekeeper.check(caller, "command.get", session)
+        found = await self._journal.find(session, str(key))
+        if found is None:
+            raise _invalid("idempotency_key", "no command of this session in the journal has this key")
+        return Reply(found.as_json())
 
     async def _command_list(self, _client: Client, caller: Caller, params: CommandQuery) -> Reply:
         self.gatekeeper.check(caller, "command.list", params.session)

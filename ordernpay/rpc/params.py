@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
-from ordernpay.commands import Timeout
+from ordernpay.commands import Key, Timeout
 from ordernpay.outcomes import State
 from ordernpay.rules import Text, Whole
 
@@ -41,9 +41,11 @@ class OfSession:
 
 @frozen
 class OfCommand:
-    """One command of the journal."""
+    """One command of the journal: by `command_id`, or by `session` and `idempotency_key`."""
 
-    command_id: CommandId
+    command_id: CommandId | None = None
+    session: SessionName | None = None
+    idempotency_key: Key | None = None
 
 
 @frozen

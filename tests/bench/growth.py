@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from ordernpay.journal import Journal, store
-from ordernpay.journal.schema import FILE_NAME, open_journal
+from ordernpay.journal.opening import open_journal
+from ordernpay.journal.schema import FILE_NAME
 from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import succeeded
 from tests.support.fakes import new_command

@@ -12,8 +12,9 @@ import pytest
 from ordernpay.clock import SystemClock
 from ordernpay.events import Events
 from ordernpay.gateway import Gateway
-from ordernpay.journal import Journal, store
-from ordernpay.journal.schema import FILE_NAME, open_journal
+from ordernpay.journal import Journal, lookups, store
+from ordernpay.journal.opening import open_journal
+from ordernpay.journal.schema import FILE_NAME
 from ordernpay.jsontext import JsonObject
 from ordernpay.metrics import Exposition, Metrics
 from ordernpay.outcomes import succeeded
@@ -90,8 +91,8 @@ def test_what_a_scrape_asks_of_the_commands_is_in_an_index(tmp_path: Path) -> No
     db = open_journal(tmp_path).connection
     asked: list[str] = []
     db.set_trace_callback(asked.append)
-    store.figures(db)
-    store.unknown_by_session(db)
+    lookups.figures(db)
+    lookups.unknown_by_session(db)
     db.set_trace_callback(None)
     plans = [[row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {one}")] for one in asked if "commands" in one]
     assert len(plans) == 3

@@ -21,6 +21,7 @@ class Houses:
 
     sessions: dict[str, Any] = field(factory=dict)
     counts: Counts = field(factory=Counts)
+    trouble: str | None = None
 
 
 async def metrics() -> bytes:

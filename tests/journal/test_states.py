@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ordernpay.journal import store
-from ordernpay.journal.schema import open_journal
+from ordernpay.journal import lookups, store
+from ordernpay.journal.opening import open_journal
 from ordernpay.journal.states import OPEN, SETTLED, TRANSITIONS, InvalidTransition, check
 from ordernpay.outcomes import STATES, Failure, Outcome, State, ended, succeeded
 from ordernpay.vendors.protocol import Settlement
-from tests.support.fakes import WALL, new_command
+from tests.support.fakes import WALL, new_command, settle_by_news
 
 PAIRS = [(was, to) for was in STATES for to in STATES]
 
@@ -40,7 +40,7 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def state_of(db: sqlite3.Connection, command_id: str) -> State:
-    row = store.get(db, command_id)
+    row = lookups.get(db, command_id)
     assert row is not None
     return row.state
 
@@ -71,21 +71,21 @@ def test_a_change_of_state_is_possible_if_the_table_has_it(db: sqlite3.Connectio
         move(db, command_id, to)
         assert state_of(db, command_id) == to
         return
-    before = store.get(db, command_id)
+    before = lookups.get(db, command_id)
     with pytest.raises(InvalidTransition) as caught:
         move(db, command_id, to)
     assert (caught.value.was, caught.value.to) == (was, to)
     assert str(caught.value) == f"command {command_id} is {was} and cannot become {to}"
-    assert store.get(db, command_id) == before
+    assert lookups.get(db, command_id) == before
 
 
 @pytest.mark.parametrize("was", STATES)
 def test_news_of_a_vendor_settles_what_was_sent_and_nothing_else(db: sqlite3.Connection, was: State) -> None:
     command_id = command_in(db, was)
-    row = store.get(db, command_id)
+    row = lookups.get(db, command_id)
     assert row is not None
     news = Settlement("request_id", row.vendor_ids["request_id"], lambda _: succeeded({}))
-    settled = store.settle_by_news(db, "bar", news, WALL)
+    settled = settle_by_news(db, "bar", news, WALL)
     assert (settled is not None) == (was in {"sent", "unknown"})
     assert state_of(db, command_id) == ("succeeded" if was in {"sent", "unknown"} else was)
 
@@ -95,10 +95,10 @@ def test_what_was_made_before_a_command_was_accepted_is_no_news_of_it(
     db: sqlite3.Connection, made_by: float | None, *, settled: bool
 ) -> None:
     command_id = command_in(db, "unknown")
-    row = store.get(db, command_id)
+    row = lookups.get(db, command_id)
     assert row is not None
     news = Settlement("request_id", row.vendor_ids["request_id"], lambda _: succeeded({}), made_by=made_by)
-    assert (store.settle_by_news(db, "bar", news, WALL) is not None) == settled
+    assert (settle_by_news(db, "bar", news, WALL) is not None) == settled
     assert state_of(db, command_id) == ("succeeded" if settled else "unknown")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ordernpay.journal import Event, InvalidTransition, Journal, JournalUnavailable, store
+from ordernpay.journal import CommandMoved, Event, InvalidTransition, Journal, JournalUnavailable, Verdict, store
 from ordernpay.journal.writer import Writer
 from ordernpay.outcomes import succeeded, unknown
 from ordernpay.vendors.protocol import Report, Settlement
-from tests.support.fakes import WALL, new_command
+from tests.support.fakes import WALL, HandClock, new_command
 from tests.support.wait import until
 
 
@@ -157,9 +157,15 @@ async def test_an_event_is_announced_once_it_is_durable_even_if_its_caller_went_
         row, _ = await journal.accept(new_command())
         await journal.mark_sent(row.command_id, WALL)
         await journal.settle(row.command_id, unknown("?"), WALL)
-        news = [Report(settlement=Settlement("request_id", row.vendor_ids["request_id"], lambda _: succeeded({})))]
-        assert [late.command_id for late in await journal.publish("bar", news, None, WALL) or []] == [row.command_id]
-        assert await journal.publish("bar", news, None, WALL) == []
+        late = Settlement("request_id", row.vendor_ids["request_id"], lambda _: succeeded({}))
+        found = await journal.match("bar", late, WALL)
+        assert found is not None
+        verdict = Verdict(found, succeeded({}))
+        told = await journal.publish("bar", [Report(settlement=late)], None, WALL, verdicts=[verdict])
+        assert [settled.command_id for settled in told or []] == [row.command_id]
+        with pytest.raises(CommandMoved):
+            await journal.publish("bar", [Report(settlement=late)], None, WALL, verdicts=[verdict])
+        assert await journal.match("bar", late, WALL) is None
         assert [(event.seq, event.kind) for event in announced] == [
             (1, "session.up"),
             (2, "command.settled"),
@@ -191,7 +197,7 @@ async def test_other_reads_and_writes_come_back_as_objects(tmp_path: Path) -> No
         assert await journal.list_commands(None, None, None, 5) == [found]
         assert await journal.event_bounds() == (1, 0)
         assert await journal.events_after(0, 5) == []
-        assert await journal.prune(await journal.horizon(WALL, WALL)) == 0
+        assert await journal.prune(1.0) == 0
 
 
 async def test_flushes_are_timed(tmp_path: Path) -> None:
@@ -204,7 +210,7 @@ async def test_flushes_are_timed(tmp_path: Path) -> None:
 
 
 def test_results_for_a_loop_that_is_closed_harm_nobody(tmp_path: Path) -> None:
-    writer = Writer(tmp_path)
+    writer = Writer(tmp_path, HandClock(), lambda _: None)
     done = threading.Event()
     gate = Gate()
 

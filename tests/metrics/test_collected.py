@@ -170,7 +170,7 @@ async def test_a_journal_that_cannot_be_read_silences_its_own_figures_alone(
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     await it.page()
-    monkeypatch.setattr("ordernpay.journal.store.figures", torn)
+    monkeypatch.setattr("ordernpay.journal.lookups.figures", torn)
     page = await it.page()
     assert page.value("sessions", state="up") == 1
     assert not {"ordernpay_journal_bytes", "ordernpay_unknown_commands"} & set(page.labels())

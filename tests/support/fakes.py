@@ -1,5 +1,6 @@
 """What stands in for a part that a test does not want: a clock to turn by hand, a session that does as it is told."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,19 @@ from attrs import define, field, frozen
 
 from ordernpay.commands import COMMANDS, Command, new_id, read_params
 from ordernpay.conversion import unstructure
-from ordernpay.journal import NewCommand
+from ordernpay.journal import Event, NewCommand, Row, Verdict, lookups, store
 from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import Failure, Outcome, ended, expired, succeeded
-from ordernpay.vendors.protocol import Attempt, Door, Prepared, SessionState, SessionStatus, WebsocketDoor, lacking
+from ordernpay.vendors.protocol import (
+    Attempt,
+    Door,
+    Prepared,
+    SessionState,
+    SessionStatus,
+    Settlement,
+    WebsocketDoor,
+    lacking,
+)
 
 ORDER: JsonObject = {"reference": "r-1", "table": "14", "lines": [{"product": "1203", "name": "Soup"}]}
 WALL = 1_800_000_000.0
@@ -62,6 +72,14 @@ def new_command(*, whole: bool = True, accepted_at: float = WALL, **given: Any) 
         1000,
         {"request_id": f"id-{made.key}"},
     )
+
+
+def settle_by_news(db: sqlite3.Connection, session: str, news: Settlement, wall: float) -> tuple[Row, Event] | None:
+    """What a session's publisher does with a vendor's later word, in one go."""
+    row = lookups.match(db, session, news, wall)
+    if row is None:
+        return None
+    return store.settle_by_verdict(db, Verdict(row, news.outcome(row.command()), news.sole), wall)
 
 
 @frozen
