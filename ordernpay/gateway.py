@@ -186,7 +186,7 @@ class Gateway:
                 if row.state not in {"accepted", "sent"}:
                     return Answer(row.command_id, row.session, row.state, row.outcome())
                 joined = self._flights.get(row.command_id)
-            elif joined.row.fingerprint != new.fingerprint():
+            elif not joined.row.asks_the_same(new):
                 raise refusals.conflict(joined.row)
             else:
                 row = joined.row
@@ -217,7 +217,7 @@ class Gateway:
                 return known
         try:
             row, written = await self.journal.accept(new)
-            if row.fingerprint != new.fingerprint():
+            if not row.asks_the_same(new):
                 raise refusals.conflict(row)
             if not written:
                 try:

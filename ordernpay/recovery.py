@@ -57,6 +57,6 @@ async def known_by_key(journal: Journal, new: NewCommand) -> Row | None:
         row = await journal.find(new.command.session, new.command.key)
     except JournalUnavailable as error:
         raise refusals.not_looked_up(error) from None
-    if row is not None and row.damaged is None and row.fingerprint != new.fingerprint():
+    if row is not None and not row.asks_the_same(new):
         raise refusals.conflict(row)
     return row

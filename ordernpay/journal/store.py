@@ -52,6 +52,12 @@ def accept(connection: sqlite3.Connection, new: NewCommand) -> tuple[Row, bool]:
     found = find(connection, command.session, command.key)
     if found is None:
         raise LookupError(f"the key of command {command.id} is taken by none")
+    if not found.fingerprint and found.damaged is None:  # a stand-in that learns what it stands for
+        connection.execute(
+            "UPDATE commands SET method = ?, fingerprint = ?, content = ?, whole = ? WHERE seq = ?",
+            (command.method, new.fingerprint(), dumps(new.content), new.whole, found.seq),
+        )
+        found = _must(connection, found.command_id)
     return found, False
 
 
