@@ -34,14 +34,13 @@ from ordernpay.rpc.server import Limits, Server
 from ordernpay.rpc.sockets import BoundSocket, NoSuchGroup, SocketError, inherited_sockets, listen_unix
 from ordernpay.rules import shown
 from ordernpay.standing import needs_restart, standing
-from ordernpay.systemd import Notifier, starting, watch
+from ordernpay.starting import open_or_stop
+from ordernpay.systemd import Notifier, watch
 from ordernpay.vendors import CONFIGS, open_session
 from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.protocol import Session
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-PRUNE_EVERY = 600.0
-PRUNE_PAUSE = 0.05
 LAST_WORDS = 1.0
 """Seconds that a stop waits for answers that are known to be queued for their callers."""
 CLOSING = 10.0
@@ -130,7 +129,7 @@ class Daemon:
         bound, http_socket = self._doors()
         try:
             try:
-                if not await self._open_journal(received):
+                if not await open_or_stop(self.journal, self.notifier, received, self.stop):
                     return
                 await self.events.start()
                 await self._serve(bound, http_socket, received)
@@ -142,33 +141,6 @@ class Daemon:
                 one.close()
             if http_socket is not None:
                 http_socket.close()
-
-    async def _open_journal(self, received: AsyncIterator[signal.Signals] | None) -> bool:
-        """Open the journal, however long its disk takes; false where a stop came first."""
-
-        async def heed(signals: AsyncIterator[signal.Signals], opening: anyio.CancelScope) -> None:
-            async for number in signals:
-                if number != signal.SIGHUP:  # the configuration of now was read a moment ago
-                    self.stop()
-                    opening.cancel()
-                    return
-
-        def status() -> str:
-            trouble = self.journal.flushes.broken
-            return "opening the journal" if trouble is None else f"waiting for the journal's disk: {trouble}"
-
-        failed: Exception | None = None
-        async with starting(self.notifier, status, self.journal.worked), anyio.create_task_group() as tasks:
-            if received is not None:
-                tasks.start_soon(heed, received, tasks.cancel_scope)
-            try:
-                await self.journal.open()
-            except Exception as error:  # noqa: BLE001 - raised again below, as itself instead of in a group
-                failed = error
-            tasks.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-        return not self._stopping.is_set()
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -243,7 +215,7 @@ class Daemon:
                         doors.start_soon(self._obey, received)
                     doors.start_soon(self._watch_clocks)
                     doors.start_soon(self.exposition.measure_loop)
-                    doors.start_soon(self._forget_old)
+                    doors.start_soon(patience.forget_old, self.journal, lambda: self.config.journal.keep_days)
                     doors.start_soon(self._tell)
                     doors.start_soon(
                         watch, self.notifier, {"journal": self._journal_moves, "sessions": self._sessions_move}
@@ -400,16 +372,6 @@ class Daemon:
             if abs(wall_now - wall) > CLOCK_JUMP:
                 log.warning("wall_clock_stepped", seconds=round(wall_now - wall, 1))
             asleep, wall = asleep_now, wall_now
-
-    async def _forget_old(self) -> None:
-        while True:
-            await anyio.sleep(PRUNE_EVERY)  # never in the first minutes: a clock that is wrong may be set in them
-            try:
-                await self.journal.live()
-                while await self.journal.prune(self.config.journal.keep_days * 86_400):  # noqa: ASYNC110 - a pause between
-                    await anyio.sleep(PRUNE_PAUSE)
-            except JournalUnavailable as error:
-                log.warning("journal_not_pruned", reason=str(error))
 
 
 def _limits(config: Config) -> Limits:

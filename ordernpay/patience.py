@@ -1,5 +1,6 @@
 """What has to reach the journal, or be read from it, however long a disk is in trouble."""
 
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -11,6 +12,8 @@ from ordernpay.outcomes import Outcome
 
 PAUSE: Final = 0.5
 """Seconds between two tries."""
+PRUNE_EVERY: Final = 600.0
+PRUNE_PAUSE: Final = 0.05
 LOOK_EVERY: Final = 1.0
 FLUSH_MOST: Final = 600.0
 """Seconds that one flush may take: no disk that will come back takes longer."""
@@ -69,3 +72,15 @@ async def comes_round(journal: Journal) -> str | None:
             why = f"has been inside one flush for {under_way:.0f} s"
         asking.cancel_scope.cancel()
     return why
+
+
+async def forget_old(journal: Journal, keep_days: Callable[[], int]) -> None:
+    """Prune the journal now and then, and write down how long it has been kept; runs until cancelled."""
+    while True:
+        await anyio.sleep(PRUNE_EVERY)  # never in the first minutes: a clock that is wrong may be set in them
+        try:
+            await journal.live()
+            while await journal.prune(keep_days() * 86_400):  # noqa: ASYNC110 - a pause between two pieces of work
+                await anyio.sleep(PRUNE_PAUSE)
+        except JournalUnavailable as error:
+            log.warning("journal_not_pruned", reason=str(error))

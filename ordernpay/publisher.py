@@ -5,7 +5,7 @@ the command has moved on meanwhile it is read again. What cannot be read is logg
 it came with is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
