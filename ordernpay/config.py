@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from ordernpay.addresses import address_fault, is_loopback
 from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure
-from ordernpay.credentials import credential, secret_in, text_of
+from ordernpay.credentials import credential, octets_of, secret_in, text_of
 from ordernpay.jsontext import JsonObject
 from ordernpay.rules import Network, Seconds, Text, Whole, Wrong, nearest, shown, unknown
 from ordernpay.tomllines import in_line, lines_of
@@ -19,6 +19,9 @@ from ordernpay.tomllines import in_line, lines_of
 DEFAULT_PATH: Final = Path("/etc/ordernpay/ordernpay.toml")
 DEFAULT_SOCKET: Final = Path("/run/ordernpay/ordernpay.sock")
 CONFIG_VARIABLE: Final = "ORDERNPAY_CONFIG"
+_SHELLS: Final = {("/", "dev"), ("/", "proc")}
+"""Where a shell puts what it is to be read from, as in `--config <(...)`: no file, and what is waited for there is wanted."""
+
 _SESSION_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 Port = Annotated[int, Whole(0, 65_535)]
@@ -72,7 +75,7 @@ def _read_secret(value: object, _: object) -> Secret:
             "; systemd hands credentials over at a start, a new one needs a restart" if source == "credential" else ""
         )
         try:
-            text = text_of(Path(where).read_bytes()) if source == "file" else credential(where)
+            text = text_of(octets_of(Path(where))) if source == "file" else credential(where)
         except OSError as error:
             raise Wrong(f'{source} "{where}" cannot be read ({error.strerror}){hint}') from None
         except Wrong as error:
@@ -238,7 +241,7 @@ def load(path: Path, vendors: Mapping[str, type[Any]]) -> Config:
 def parse(path: Path) -> JsonObject:
     """The tables of a configuration file as they stand there, unchecked; raises `ConfigError`."""
     try:
-        text = text_of(path.read_bytes())
+        text = text_of(path.read_bytes() if path.parts[:2] in _SHELLS else octets_of(path))
     except OSError as error:
         raise ConfigError(path, [Fault("", f"cannot be read: {error.strerror}")]) from None
     except Wrong as error:
@@ -254,7 +257,7 @@ def parse(path: Path) -> JsonObject:
 def _with_lines(faults: list[Fault], path: Path) -> list[Fault]:
     """The same faults, each with the line of its key, or of the table that lacks it."""
     try:
-        lines = lines_of(text_of(path.read_bytes()))
+        lines = lines_of(text_of(octets_of(path)))
     except (OSError, Wrong):
         return faults
     return [Fault(fault.path, f"{fault.message}{in_line(fault.path, lines)}") for fault in faults]

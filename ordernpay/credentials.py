@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import stat
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ GIVEN: Final = Path("/etc/ordernpay/credentials")
 ENCRYPTED: Final = Path("/etc/ordernpay/credentials.encrypted")
 RUNNING: Final = Path("/run/credentials/ordernpay.service")
 DECRYPT: Final = "systemd-creds"
+MOST_BYTES: Final = 4 * 1024 * 1024
 SECONDS: Final = 30.0
 """A TPM takes its time."""
 
@@ -62,18 +64,31 @@ def _decrypted(file: Path, name: str) -> str:
             f'credential "{name}": {file} cannot be decrypted by this user here; expected one made on this machine, by '
             f"`systemd-creds encrypt --name=`"
         ) from None
-    return _text(ended.stdout, name)
+    return text_of(ended.stdout)
 
 
 def _read(file: Path, name: str) -> str:
-    return _text(file.read_bytes(), name)
-
-
-def _text(octets: bytes, name: str) -> str:
     try:
-        return text_of(octets)
+        return text_of(octets_of(file))
     except Wrong as error:
         raise Wrong(f'credential "{name}": {error}') from None
+
+
+def octets_of(file: Path) -> bytes:
+    """The bytes of a file, read without waiting for whoever may write to a pipe.
+
+    Raises:
+        Wrong: it is no regular file, or larger than anything that a person wrote.
+        OSError: it cannot be read.
+    """
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(opened, "rb") as reading:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise Wrong("expected a regular file, got a pipe, a device or a directory")
+        octets = reading.read(MOST_BYTES + 1)
+    if len(octets) > MOST_BYTES:
+        raise Wrong(f"expected at most {MOST_BYTES} bytes")
+    return octets
 
 
 def text_of(octets: bytes) -> str:

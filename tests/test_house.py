@@ -163,3 +163,11 @@ def test_what_a_module_says_it_offers_is_there() -> None:
             continue
         module = importlib.import_module(name)
         assert [one for one in getattr(module, "__all__", []) if not hasattr(module, one)] == []
+
+
+def test_what_root_runs_takes_no_module_from_where_root_stands() -> None:
+    script = (ROOT / "systemd" / "install").read_text(encoding="utf-8")
+    calls = re.findall(r'"\$(?:python|unfinished/bin/python)" (?=-)(\S+ \S+)', script)
+    assert len(calls) > 5
+    assert {call.split()[0] for call in calls} == {"-I"}
+    assert script.index("\ncd /\n") < script.index("check_machine()")

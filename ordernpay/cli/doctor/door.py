@@ -1,6 +1,7 @@
 """The local socket, as this user meets it, and the daemon behind it."""
 
 import os
+import shlex
 import stat
 from typing import Final
 
@@ -13,9 +14,11 @@ from ordernpay.cli.doctor.situation import Situation
 from ordernpay.cli.terminal import duration, member, objects, whole
 from ordernpay.client import OrdernpayError, RpcFailure, connect, default_socket
 from ordernpay.jsontext import JsonObject
+from ordernpay.rpc.reasons import explained
 
 SECONDS: Final = 5.0
 START: Final = "start it: `systemctl start ordernpay.socket ordernpay.service`, or `ordernpay run --config FILE`"
+MODE: Final = "set rpc.mode (under systemd, SocketMode= of ordernpay.socket) to 0660, then restart"
 LOG: Final = "`journalctl -u ordernpay -n 50` tells what it does instead"
 
 
@@ -27,7 +30,7 @@ def look_at_socket(situation: Situation) -> list[Finding]:
         found = f"$ORDERNPAY_SOCKET leads programs to {default_socket()}, the daemon is configured to be at {path}"
         findings.append(doubtful("socket", "$ORDERNPAY_SOCKET", found, "unset it, or set it to that path"))
     try:
-        status = path.stat()
+        status = os.lstat(path)
     except PermissionError:
         remedy = "look at its directories: kiosk users need to pass through them (mode 0755)"
         return [*findings, wrong("socket", str(path), "its directory lets this user not pass", remedy)]
@@ -52,17 +55,23 @@ def _admission(path: str, status: os.stat_result) -> Finding:
         how = "is in it" if in_group(status.st_gid) else "may open it nevertheless"
         found = f"{told}; {user} {how}"
         return (
-            doubtful("socket", path, f"{found}, as may everybody", f"chmod 660 {path}")
-            if mode & 0o002
-            else ok("socket", path, found)
+            doubtful("socket", path, f"{found}, as may everybody", MODE) if mode & 0o002 else ok("socket", path, found)
         )
     if in_group(status.st_gid):
-        return wrong("socket", path, f"{told}; {user} is in it, but the mode keeps it out", "set rpc.mode to 0660")
+        return wrong("socket", path, f"{told}; {user} is in it, but the mode keeps it out", MODE)
     if listed_in_group(os.geteuid(), status.st_gid):
         found = f"{told}; {user} has been put in it since the last login"
-        return wrong("socket", path, found, f"log in again, or restart the kiosk app; for one shell: `newgrp {group}`")
+        return wrong(
+            "socket",
+            path,
+            found,
+            f"log in again, or restart the kiosk app; for one shell: `newgrp {shlex.quote(group)}`",
+        )
     return wrong(
-        "socket", path, f"{told}; {user} is not in it", f"as root: `adduser {user} {group}`, then log in again"
+        "socket",
+        path,
+        f"{told}; {user} is not in it",
+        f"as root: `adduser {shlex.quote(user)} {shlex.quote(group)}`, then log in again",
     )
 
 
@@ -74,7 +83,9 @@ def look_at_groups(situation: Situation) -> list[Finding]:
     named = {"rpc.group": rpc.group, "rpc.admin_group": rpc.admin_group}
     named |= {f"rpc.access[{number}].group": access.group for number, access in enumerate(rpc.access)}
     return [
-        wrong("groups", key, f"there is no group {group}", f"`addgroup --system {group}`, or mend the name")
+        wrong(
+            "groups", key, f"there is no group {group}", f"`addgroup --system {shlex.quote(group)}`, or mend the name"
+        )
         for key, group in named.items()
         if group is not None and not known_group(group)
     ]
@@ -141,5 +152,7 @@ def _session(session: JsonObject) -> Finding:
     verdicts: dict[str, Verdict] = {"up": "ok", "refused": "wrong"}
     error = session.get("last_error")
     found = state if state == "up" or error is None else f"{state}: {error}"
-    why = session.get("why")
-    return Finding("session", name, verdicts.get(state, "doubtful"), found, None if why is None else str(why))
+    why = explained(
+        state, None if error is None else str(error)
+    )  # in this program's words: the daemon's are not root's
+    return Finding("session", name, verdicts.get(state, "doubtful"), found, why)

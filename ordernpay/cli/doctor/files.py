@@ -1,12 +1,13 @@
 """Who may read and write what: the configuration, the secrets, the journal; and the space that is left for it."""
 
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import Final
 
 from ordernpay.cli.accounts import group_name, known_user, may_read, user_name
-from ordernpay.cli.doctor.findings import Finding, doubtful, ok, wrong
+from ordernpay.cli.doctor.findings import Finding, command, doubtful, kind_of, ok, wrong
 from ordernpay.cli.doctor.situation import Situation
 from ordernpay.cli.terminal import size
 from ordernpay.config import DEFAULT_PATH
@@ -33,14 +34,20 @@ def look_at_permissions(situation: Situation) -> list[Finding]:
         if mode is not None and mode & 0o077:
             findings.append(
                 doubtful(
-                    CHECK, f"{file} ({key})", f"a secret that others may read (mode {mode:04o})", f"chmod 600 {file}"
+                    CHECK,
+                    f"{file} ({key})",
+                    f"a secret that others may read (mode {mode:04o})",
+                    command("chmod 600", file),
                 )
             )
     mode = _mode(CREDENTIALS)
     if mode is not None and mode & 0o077:
         findings.append(
             wrong(
-                CHECK, str(CREDENTIALS), f"secrets that others may reach (mode {mode:04o})", f"chmod 700 {CREDENTIALS}"
+                CHECK,
+                str(CREDENTIALS),
+                f"secrets that others may reach (mode {mode:04o})",
+                command("chmod 700", CREDENTIALS),
             )
         )
     return findings
@@ -51,13 +58,21 @@ def _configuration(situation: Situation) -> list[Finding]:
     if mode is None:
         return []
     if mode & 0o002:
-        return [wrong(CHECK, str(file), f"every local user may change it (mode {mode:04o})", f"chmod 640 {file}")]
+        return [
+            wrong(CHECK, str(file), f"every local user may change it (mode {mode:04o})", command("chmod 640", file))
+        ]
     if mode & 0o004 and situation.plain_secrets:
         found = f"every local user may read it (mode {mode:04o}), and it holds secrets: {', '.join(situation.plain_secrets)}"
-        return [wrong(CHECK, str(file), found, f"chmod 640 {file}, and better move them out: {{ credential = … }}")]
+        return [
+            wrong(
+                CHECK, str(file), found, f"{command('chmod 640', file)}, and better move them out: {{ credential = … }}"
+            )
+        ]
     if file == CONFIGURATION and known_user(SERVICE_USER) is not None and not may_read(SERVICE_USER, file.stat()):
         found = f"the service's user {SERVICE_USER} may not read it ({_owners(file)}, mode {mode:04o})"
-        return [wrong(CHECK, str(file), found, f"chgrp {SERVICE_GROUP} {file}; chmod 640 {file}")]
+        return [
+            wrong(CHECK, str(file), found, f"{command(f'chgrp {SERVICE_GROUP}', file)}; {command('chmod 640', file)}")
+        ]
     return [ok(CHECK, str(file), f"{_owners(file)}, mode {mode:04o}")]
 
 
@@ -67,7 +82,9 @@ def look_at_state(situation: Situation) -> list[Finding]:
         return []
     directory = Path(situation.config.daemon.state_dir).absolute()
     try:
-        status = directory.stat()
+        status = os.lstat(directory)
+        if stat.S_ISLNK(status.st_mode) and status.st_uid in {0, os.geteuid()}:
+            status = directory.stat()  # another disk, as root has arranged it
     except FileNotFoundError:
         return [doubtful("journal", str(directory), "not there yet; the daemon makes it at its first start")]
     except OSError as error:
@@ -82,28 +99,39 @@ def _directory(directory: Path, status: os.stat_result) -> list[Finding]:
     service = known_user(SERVICE_USER)
     expected = service if service is not None and directory == STATE else None
     if expected is not None and status.st_uid != expected:
-        remedy = f"chown -R {SERVICE_USER}: {directory}"
+        remedy = command(f"chown -Rh {SERVICE_USER}:", directory)
         return [wrong("journal", str(directory), f"belongs to {owner}, so the service cannot write it", remedy)]
     if mode & 0o300 != 0o300 or _read_only(directory):
         found = (
             f"cannot be written (mode {mode:04o})" if mode & 0o300 != 0o300 else "is on a file system that is read-only"
         )
-        return [wrong("journal", str(directory), found, f"chmod 700 {directory}; see `mount` and `dmesg` for the disk")]
+        return [
+            wrong(
+                "journal",
+                str(directory),
+                found,
+                f"{command('chmod 700', directory)}; see `mount` and `dmesg` for the disk",
+            )
+        ]
     if mode & 0o022:
-        return [wrong("journal", str(directory), f"others may write it (mode {mode:04o})", f"chmod 700 {directory}")]
+        return [
+            wrong("journal", str(directory), f"others may write it (mode {mode:04o})", command("chmod 700", directory))
+        ]
     if mode & 0o004:
         found = f"every local user may read what was ordered (mode {mode:04o})"
-        return [doubtful("journal", str(directory), found, f"chmod 700 {directory}")]
+        return [doubtful("journal", str(directory), found, command("chmod 700", directory))]
     return [ok("journal", str(directory), f"belongs to {owner}, mode {mode:04o}")]
 
 
 def _journal_files(directory: Path, status: os.stat_result) -> list[Finding]:
     journal = directory / FILE_NAME
     try:
-        files = sorted(directory.glob("journal.*"))
-        strangers = [file for file in files if file.stat().st_uid != status.st_uid]
-        with journal.open("rb") as opened:
-            head = opened.read(len(SQLITE))
+        with os.scandir(directory) as entries:
+            found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries if entry.name[:8] == "journal."}
+        planted = [finding for name in sorted(found) for finding in _planted(directory / name, found[name], status)]
+        if planted:
+            return planted
+        head = _head(journal)
     except FileNotFoundError:
         return [ok("journal", str(journal), "none yet")]
     except PermissionError:
@@ -112,14 +140,36 @@ def _journal_files(directory: Path, status: os.stat_result) -> list[Finding]:
     except OSError as error:
         remedy = "see `dmesg` for the disk"
         return [wrong("journal", str(journal), f"cannot be read: {error.strerror}", remedy)]
-    if strangers:
-        owner, other = user_name(status.st_uid), user_name(strangers[0].stat().st_uid)
-        found = f"belongs to {other}, while the directory belongs to {owner}: was the daemon once run by hand?"
-        return [wrong("journal", str(strangers[0]), found, f"chown {owner}: {directory}/journal.*")]
     if head and head != SQLITE:
-        remedy = "nothing: at its next start the daemon moves it aside and begins a fresh one"
+        remedy = "nothing: at its next start the daemon saves what can be read of it"
         return [wrong("journal", str(journal), "damaged: not a SQLite file", remedy)]
-    return [ok("journal", str(journal), size(journal.stat().st_size))]
+    return [ok("journal", str(journal), size(sum(one.st_size for one in found.values())))]
+
+
+def _planted(file: Path, status: os.stat_result, directory: os.stat_result) -> list[Finding]:
+    """What the daemon has not made itself. It is told, not touched: whoever made it waits for root to do that."""
+    kind = kind_of(status.st_mode)
+    if kind is not None or status.st_nlink > 1:
+        found = f"is {kind or 'a file with a second name elsewhere'}, which the daemon does not make"
+        remedy = (
+            "find out who made it; stop the daemon and move the whole directory away, and change nothing in it as root"
+        )
+        return [wrong("journal", str(file), found, remedy)]
+    if status.st_uid == directory.st_uid:
+        return []
+    owner, other = user_name(directory.st_uid), user_name(status.st_uid)
+    found = f"belongs to {other}, while the directory belongs to {owner}: was the daemon once run by hand?"
+    path = shlex.quote(str(file)) if str(file).isprintable() else "THE FILE"
+    return [wrong("journal", str(file), found, f"chown -h --from={other} {owner}: {path}")]
+
+
+def _head(file: Path) -> bytes:
+    """The first bytes of a regular file, through no link, and without waiting for whoever may write to a pipe."""
+    opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(opened, len(SQLITE)) if stat.S_ISREG(os.fstat(opened).st_mode) else b""
+    finally:
+        os.close(opened)
 
 
 def look_at_disk(situation: Situation) -> list[Finding]:

@@ -1,6 +1,10 @@
 """What a check found."""
 
-from typing import Literal
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Final, Literal
 
 from attrs import frozen
 
@@ -36,6 +40,33 @@ class Finding:
             "found": self.found,
             "remedy": self.remedy,
         }
+
+
+KINDS: Final = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind_of(mode: int) -> str | None:
+    """What a file is other than a regular one, which alone can be read without waiting; None for that."""
+    return next((kind for is_one, kind in KINDS if is_one(mode)), None)
+
+
+def command(words: str, path: Path) -> str:
+    """What to do to a file, for root to paste: nobody but root can put something else in its place meanwhile."""
+    if not str(path).isprintable():
+        return "its name has characters that cannot be typed: give it another one first"
+    for place in path.absolute().parents:
+        status = os.lstat(place)
+        shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+        if status.st_uid not in {0, os.geteuid()} or shared or stat.S_ISLNK(status.st_mode):
+            return f"look at it first (`ls -l {shlex.quote(str(path))}`): others than root can replace it in {place}"
+    return f"{words} {shlex.quote(str(path))}"
 
 
 def ok(check: str, subject: str, found: str) -> Finding:

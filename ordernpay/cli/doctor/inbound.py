@@ -9,7 +9,7 @@ import anyio
 import httpx
 
 from ordernpay.certificates import Certificate, of_peer, read_file
-from ordernpay.cli.doctor.findings import Finding, doubtful, ok, wrong
+from ordernpay.cli.doctor.findings import Finding, command, doubtful, ok, wrong
 from ordernpay.cli.doctor.situation import Situation
 from ordernpay.cli.doctor.vendors import lasting
 from ordernpay.config import Inbound
@@ -62,7 +62,9 @@ def _key(certificate: str, key: str) -> Finding:
     except OSError as error:
         return wrong(CHECK, key, f"cannot be read: {error.strerror}", "mend inbound.tls_key")
     if mode & 0o007:
-        return wrong(CHECK, key, f"every local user may read this key (mode {mode:04o})", f"chmod 640 {key}")
+        return wrong(
+            CHECK, key, f"every local user may read this key (mode {mode:04o})", command("chmod 640", Path(key))
+        )
     return ok(CHECK, key, "belongs to the certificate")
 
 

