@@ -75,6 +75,7 @@ class RestLine:
         self.lacking: str | None = None
         self.without: SessionState = "down"
         self._performing = 0
+        self._works = False
         self._hurry = Signal()
         self._probed = clock.now()
         self._pulse = Pulse("its probe")
@@ -104,6 +105,8 @@ class RestLine:
 
     def change(self, state: SessionState, why: str | None = None) -> None:
         """Note how the way stands, and tell it where that is news."""
+        if state in {"down", "refused"}:
+            self._works = False
         self.counters["connections"] += self.health.change(state, why)
 
     def stands(self) -> None:
@@ -112,6 +115,18 @@ class RestLine:
             self.change("up")
         else:
             self.change(self.without, self.lacking)
+
+    def probed(self, found: Answered | Outcome) -> None:
+        """Note what a probe has found; that its path is not there takes no session down whose commands work."""
+        if isinstance(found, Answered):
+            self.stands()
+        elif found.failure is not None:
+            why, kind = found.failure.message, found.failure.kind
+            if kind in {"not_found", "rejected"} and self._works:
+                self.health.last_error = why
+                self.stands()
+            else:
+                self.change("refused" if kind == "unauthorised" else "down", why)
 
     async def run(
         self, probe: Callable[[], Awaitable[None]], every: float, **parts: Callable[[], Awaitable[None]]
@@ -214,7 +229,10 @@ class RestLine:
             case _:
                 self.counters["answers"] += 1
                 if result.ok and result.plausible:
+                    self._works = self._works or not rules.probing
                     self.stands()
+                elif result.status == 404 and not result.own and not rules.probing:  # not a word of the vendor's
+                    self._works = False
                 crash.point("answered")
         return result
 

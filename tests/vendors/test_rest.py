@@ -486,3 +486,36 @@ def test_the_back_off_doubles_to_its_ceiling_and_begins_anew_after_a_stable_link
         back_off.after_miss()
     assert back_off.after_miss() == 8.0
     assert BackOff(0.5, 8.0, lambda: 0.0).after_miss() == 0.25
+
+
+@pytest.mark.parametrize("answer", [Answered(404, b"{}"), Answered(404), Answered(405), Answered(410, b"<html>")])
+async def test_a_probe_whose_path_is_not_there_takes_no_session_down_whose_commands_work(answer: Answered) -> None:
+    probing = Rules(repeatable=False, changes=False)
+    line, _, _ = way(answer, Answered(200), answer, Answered(404, b"{}"), answer, Answered(404, b"<html>"), answer)
+
+    async def probe() -> None:
+        line.probed(await line.perform(built, Probing(1_010.0), probing, may_wait=False))
+
+    await probe()
+    assert line.status().state == "down"
+    await line.perform(built, attempt(), READ)
+    await probe()
+    assert line.status().state == "up"
+    assert line.status().last_error == f"the vendor answered HTTP {answer.status}"
+    await line.perform(built, attempt(), READ)  # a command that finds no such order, in the vendor's own words
+    await probe()
+    assert line.status().state == "up"
+    await line.perform(built, attempt(), READ)  # and one whose path is not there, either
+    await probe()
+    assert line.status().state == "down"
+
+
+@pytest.mark.parametrize(
+    ("found", "state"), [(Answered(401), "refused"), (Answered(403), "refused"), (Answered(500), "down")]
+)
+async def test_what_else_a_probe_finds_counts_whatever_commands_have_met(found: Answered, state: str) -> None:
+    line, _, _ = way(Answered(200), found)
+    await line.perform(built, attempt(), READ)
+    rules = Rules(repeatable=False, changes=False)
+    line.probed(await line.perform(built, Probing(1_010.0), rules, may_wait=False))
+    assert line.status().state == state

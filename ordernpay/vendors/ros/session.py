@@ -213,13 +213,9 @@ class RosSession:
         path = f"remoteorders/activeoutlets/{self._config.provider_id}"
         work = Work("GET", path, None, repeatable=False)
         answer = await self._request(work, Probing(self._clock.now() + PROBE_SECONDS), changes=False, may_wait=False)
-        if isinstance(answer, Answered):
-            self._line.change("up")
-        elif answer.failure is not None:
-            if answer.failure.kind == "session_unavailable":
-                self._tokens.doubt()
-            refused = answer.failure.kind == "unauthorised"
-            self._line.change("refused" if refused else "down", answer.failure.message)
+        if isinstance(answer, Outcome) and answer.failure is not None and answer.failure.kind == "session_unavailable":
+            self._tokens.doubt()
+        self._line.probed(answer)
 
     def status(self) -> SessionStatus:
         return self._line.status()

@@ -223,11 +223,7 @@ class TevalisSession:
         call = self._call("GET", f"Catalogue/GetCatalogues/{self._config.site_id}", None)
         rules = Rules(repeatable=False, changes=False)
         answer = await self._line.perform(call, Probing(self._clock.now() + PROBE_SECONDS), rules, may_wait=False)
-        if isinstance(answer, Answered):
-            self._line.change("up")
-        elif answer.failure is not None:
-            refused = answer.failure.kind == "unauthorised"
-            self._line.change("refused" if refused else "down", answer.failure.message)
+        self._line.probed(answer)
 
     def status(self) -> SessionStatus:
         return self._line.status()
