@@ -12,13 +12,14 @@ import pytest
 
 from tests.support import rest
 from tests.support.daemons import DaemonProcess, daemon_inside, tables
-from tests.support.matrix import CHANGES, CUTS, KILLS, Cell, Matrix, World, made_before, params, world
+from tests.support.matrix import CHANGES, CUTS, KILLS, ON_THE_WAY, Cell, Matrix, World, made_before, params, world
 from tests.support.rest import Table, ask, fresh, row
 from tests.support.wait import until
 
 TIMEOUT = 1.2
 KILL_TIMEOUT = 10.0
 SIDE_BY_SIDE = 4
+BROKEN_AT_ONCE = 16
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,9 @@ async def test_a_broken_network_makes_no_second_effect_and_no_wrong_word(
     names = {
         f"{method.replace('.', '-')}-{fault.replace(' ', '-')}": (method, fault)
         for method in CHANGES[vendor]
-        for fault in CUTS
+        for fault in (*CUTS, *(() if vendor == "order-n-pay" else ON_THE_WAY))
     }
+    room = asyncio.Semaphore(BROKEN_AT_ONCE)
     async with contextlib.AsyncExitStack() as stack:
         worlds = {name: await stack.enter_async_context(world(vendor)) for name in names}
         config = tables(artifacts, {name: place.session() for name, place in worlds.items()})
@@ -46,14 +48,22 @@ async def test_a_broken_network_makes_no_second_effect_and_no_wrong_word(
         socket = config["rpc"]["socket"]
         async with asyncio.TaskGroup() as tasks:
             cells = [
-                tasks.create_task(_broken(vendor, *names[name], socket, name, place)) for name, place in worlds.items()
+                tasks.create_task(_broken(vendor, *names[name], socket, name, place, room))
+                for name, place in worlds.items()
             ]
     found = [cell.result() for cell in cells]
     matrix.add(found)
     assert [fault for cell in found for fault in cell.faults()] == []
 
 
-async def _broken(vendor: str, method: str, fault: str, socket: str, session: str, place: World) -> Cell:
+async def _broken(
+    vendor: str, method: str, fault: str, socket: str, session: str, place: World, room: asyncio.Semaphore
+) -> Cell:
+    async with room:
+        return await _cell(vendor, method, fault, socket, session, place)
+
+
+async def _cell(vendor: str, method: str, fault: str, socket: str, session: str, place: World) -> Cell:
     order_id = await made_before(vendor, method, socket, session, place)
     call = params(vendor, method, order_id)
     place.plan(method, fault, TIMEOUT)
@@ -124,3 +134,38 @@ async def _end_of(socket: str, key: str) -> str | None:
     listed: Table = await rest.read(socket, "command.list", limit=10)
     states = [one["state"] for one in listed["commands"] if one["idempotency_key"] == key]
     return states[0] if states and states[0] not in {"accepted", "sent"} else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vendor", ["ros", "tevalis", "doshii"])
+async def test_an_order_that_waits_out_an_outage_is_sent_once_also_by_a_daemon_started_meanwhile(
+    vendor: str, artifacts: Path
+) -> None:
+    """It is marked as sent when the connection stands: one that never stood leaves nothing to doubt."""
+    async with world(vendor) as place:
+        config = tables(artifacts, {"venue": place.session()})
+        socket = config["rpc"]["socket"]
+        daemon = DaemonProcess(artifacts, config)
+        try:
+            await daemon.start()
+            await rest.up_outside(socket, place.at_start)
+            await place.ready("order.create", None)
+            place.proxy.refuse()
+            place.proxy.drop()
+            call = params(vendor, "order.create", None) | {"idempotency_key": fresh("key"), "timeout": 60.0}
+            await ask(socket, "order.create", wait=False, **call)
+            await until(lambda: _has_missed(socket), 20)
+            [waiting] = (await rest.read(socket, "command.list", limit=10))["commands"]
+            assert (waiting["state"], waiting["sent_at"]) == ("accepted", None)
+            await daemon.kill()
+            await daemon.start()
+            place.proxy.accept()
+            assert await until(lambda: _end_of(socket, call["idempotency_key"]), 60) == "succeeded"
+            assert (place.reached("order.create"), place.effects("order.create")) == (1, 1)
+        finally:
+            await daemon.kill()
+
+
+async def _has_missed(socket: str) -> bool:
+    [session] = (await rest.read(socket, "session.list"))["sessions"]
+    return bool(session["counters"]["not_sent"] >= 2)

@@ -360,6 +360,21 @@ def test_what_is_told_may_make_another_name_known_in_the_same_breath(db: sqlite3
     assert store.publish(db, "bar", TOLD, "other", WALL) is not None
 
 
+def test_a_delivery_with_several_names_is_a_repeat_under_each_of_them(db: sqlite3.Connection) -> None:
+    assert store.publish(db, "bar", TOLD, ("body", "id-1"), WALL) is not None
+    assert store.publish(db, "bar", TOLD, ("body", "id-2"), WALL) is None
+    assert store.publish(db, "bar", TOLD, ("other", "id-1"), WALL) is None
+    assert store.publish(db, "bar", TOLD, ("third", "id-2"), WALL) is None
+    assert store.publish(db, "bar", TOLD, ("fourth", "id-4"), WALL) is not None
+    assert len(store.events_after(db, 0, 10)) == 2
+
+
+def test_a_name_beside_those_of_a_thing_lasts(db: sqlite3.Connection) -> None:
+    told = [("soup:gone", "id-1"), ("soup:back", "id-2"), ("soup:gone", "id-3"), ("soup:back", "id-2")]
+    heard = [store.publish(db, "bar", TOLD, names, WALL, 600.0, "soup:") for names in told]
+    assert [published is not None for published in heard] == [True, True, True, False]
+
+
 def test_only_the_latest_that_is_told_of_a_thing_can_be_repeated(db: sqlite3.Connection) -> None:
     names = ("soup:gone", "soup:gone", "soup:back", "soup:gone", "salad:gone", "soup:gone")
     heard = [store.publish(db, "bar", TOLD, name, WALL, 600.0, name.partition(":")[0] + ":") for name in names]

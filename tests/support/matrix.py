@@ -17,6 +17,7 @@ from ordernpay.simulator.order_n_pay import ListeningPos
 from ordernpay.simulator.ros import RosSimulator
 from ordernpay.simulator.shop import CREATE_ORDER, CREATE_PAYMENT, UPDATE_ORDER, Shop
 from ordernpay.simulator.tevalis import TevalisSimulator
+from ordernpay.simulator.web import WebFault
 from tests.support import daemons, rest
 from tests.support.proxy import Direction, TcpProxy
 from tests.support.rest import Table, Told
@@ -29,6 +30,18 @@ CHANGES: Final = {
     "doshii": ("order.create", "order.update", "order.cancel", "payment.create"),
 }
 CUTS: Final = ("cut before", "cut after", "cut during", "silent", "late", "unreachable")
+ON_THE_WAY: Final = {
+    # what stands before a REST vendor, and what is not its answer: the fault, its status and body
+    "502 before": (WebFault.GATEWAY_BEFORE, 502, b""),
+    "502 after": (WebFault.GATEWAY_AFTER, 502, b""),
+    "504 after": (WebFault.GATEWAY_AFTER, 504, b""),
+    "524 after": (WebFault.GATEWAY_AFTER, 524, b""),
+    "page of 503 after": (WebFault.GATEWAY_AFTER, 503, b""),
+    "503 before": (WebFault.STATUS, 503, b'{"message": "not now"}'),
+    "408 after": (WebFault.BROKEN, 408, b""),
+    "portal": (WebFault.PORTAL, 200, b""),
+    "empty answer": (WebFault.EMPTY, 200, b""),
+}
 KILLS: Final = ("accepted", "sending", "written", "answered", "settled")
 LATER: Final = 0.5
 """Seconds after a command's timeout at which a late answer comes."""
@@ -98,6 +111,10 @@ class WebWorld(ABC):
             self.proxy.refuse()
             return
         verb, path = self.ROUTES[method]
+        if fault in ON_THE_WAY:
+            planned, status, body = ON_THE_WAY[fault]
+            self.simulator.faults.plan(planned, method=verb, path=path, status=status, body=body)
+            return
         self.simulator.faults.plan(fault.replace(" ", "_"), method=verb, path=path, seconds=timeout + LATER)
 
     def reached(self, method: str) -> int:
@@ -138,7 +155,8 @@ class RosWorld(WebWorld):
 
     def session(self, **changes: Any) -> Table:
         self.simulator.authority.svc = f"http://127.0.0.1:{self.proxy.port}/{self.simulator.authority.place}/"
-        return rest.ros_session(self.simulator, **changes)
+        where = f"http://127.0.0.1:{self.proxy.port}/"
+        return rest.ros_session(self.simulator, service_urls=[where], **changes)
 
     def count(self, method: str) -> int:
         if method == "order.create":
@@ -325,7 +343,7 @@ class Matrix:
 
     def table(self) -> str:
         """All cells as Markdown: a row for each change, a column for each fault."""
-        names = [*CUTS, *(f"killed: {point}" for point in KILLS)]
+        names = [*CUTS, *ON_THE_WAY, *(f"killed: {point}" for point in KILLS)]
         columns = [name for name in names if any(cell.fault == name for cell in self.cells)]
         rows = [f"| vendor | command | {' | '.join(columns)} |", "|" + "---|" * (2 + len(columns))]
         found = {(cell.vendor, cell.method, cell.fault): cell.text for cell in self.cells}
