@@ -19,7 +19,7 @@ from tests.support.wait import until
 TIMEOUT = 1.2
 KILL_TIMEOUT = 10.0
 SIDE_BY_SIDE = 4
-BROKEN_AT_ONCE = 16
+BROKEN_AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
