@@ -366,7 +366,7 @@ def test_a_delivery_with_several_names_is_a_repeat_under_each_of_them(db: sqlite
     assert store.publish(db, "bar", TOLD, ("other", "id-1"), WALL) is None
     assert store.publish(db, "bar", TOLD, ("third", "id-2"), WALL) is None
     assert store.publish(db, "bar", TOLD, ("fourth", "id-4"), WALL) is not None
-    assert len(store.events_after(db, 0, 10)) == 2
+    assert len(lookups.events_after(db, 0, 10)) == 2
 
 
 def test_a_name_beside_those_of_a_thing_lasts(db: sqlite3.Connection) -> None:
