@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import attrs
 from attrs import field, frozen
 
-from ordernpay.addresses import address_fault, is_loopback
+from ordernpay.addresses import address_fault
 from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure
 from ordernpay.credentials import credential, octets_of, secret_in, text_of
 from ordernpay.jsontext import JsonObject
@@ -291,9 +291,24 @@ def read(tables: JsonObject, path: Path, vendors: Mapping[str, type[Any]]) -> Co
     inbound = parts.get("inbound")
     if inbound is not None and (inbound.tls_certificate is None) != (inbound.tls_key is None):
         faults.append(Fault("inbound", "expected both or neither of tls_certificate and tls_key"))
+    faults += _double(sessions)
     if faults:
         raise ConfigError(path, _with_lines(faults, path))
     return Config(**parts, sessions=sessions, file=path)
+
+
+def _double(sessions: Mapping[str, SessionConfig]) -> list[Fault]:
+    """Sessions that wait for a POS with the same identity: only one of them would ever be reached."""
+    found, seen = [], dict[tuple[object, ...], str]()
+    for name, session in sessions.items():
+        if getattr(session, "role", None) != "listen":
+            continue
+        identity = tuple(getattr(session, key, None) for key in ("provider_outlet_id", "pos_remote_id"))
+        other = seen.setdefault(identity, name)
+        if other != name:
+            what = f"expected an identity of its own (provider_outlet_id, pos_remote_id); sessions.{other} has this one"
+            found.append(Fault(f"sessions.{name}.pos_remote_id", what))
+    return found
 
 
 def _read_session(name: str, table: object, vendors: Mapping[str, type[Any]]) -> SessionConfig:
@@ -351,28 +366,6 @@ def addresses(config: SessionConfig) -> dict[str, str]:
         value = getattr(config, attribute.name)
         if "schemes" in attribute.metadata and value is not None:
             found[attribute.name] = value
-    return found
-
-
-def doubts(config: Config) -> list[Fault]:
-    """What is allowed but should make an operator think."""
-    found = []
-    if int(config.rpc.mode, 8) & 0o006:
-        found.append(Fault("rpc.mode", f"{config.rpc.mode} lets every local user in; 0660 and a group keep others out"))
-    for name, session in config.sessions.items():
-        for attribute in attrs.fields(type(session)):
-            value = getattr(session, attribute.name)
-            if isinstance(value, Secret) and value.plain:
-                found.append(
-                    Fault(f"sessions.{name}.{attribute.name}", "a secret in plain text; better a systemd credential")
-                )
-        if session.allow_insecure:
-            found.append(Fault(f"sessions.{name}.allow_insecure", "orders and secrets travel unencrypted"))
-    door = config.inbound
-    if door is not None and door.tls_certificate is None and not is_loopback(door.host):
-        found.append(Fault("inbound.host", f"{door.host} without tls_certificate: secrets and orders come unencrypted"))
-    if not config.sessions:
-        found.append(Fault("sessions", "none: there is nothing that this daemon could do"))
     return found
 
 

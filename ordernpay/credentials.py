@@ -105,8 +105,9 @@ def text_of(octets: bytes) -> str:
 def secret_in(text: str) -> str:
     """The secret that a text holds, without the end of its line; raises `Wrong` where nobody would see what it holds."""
     text = text.strip("\ufeff \t\r\n")
+    lines = "\r\n" if text.startswith("-----BEGIN ") else ""
     for place, character in enumerate(text, start=1):
-        if not character.isprintable():
+        if not character.isprintable() and character not in lines:
             what = "more than one line" if character in "\r\n" else f"an invisible character (U+{ord(character):04X})"
             raise Wrong(f"expected one line of text, got {what} at position {place}: copy the secret anew")
     return text

@@ -24,7 +24,7 @@ from attrs import evolve, frozen
 
 from ordernpay.jsontext import JsonValue
 from ordernpay.outcomes import Outcome
-from ordernpay.rules import Guid, Wrong
+from ordernpay.rules import is_guid
 
 REDACTED: Final = "[redacted]"
 SHORTEST_SECRET: Final = 8
@@ -307,15 +307,6 @@ def is_secret_name(name: str, value: JsonValue = None) -> bool:
     """Whether a field of this name holds a secret; a user's identifier does unless it is a GUID."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     return SECRET_NAME.fullmatch(plain) is not None or (plain == "useridentifier" and not is_guid(value))
-
-
-def is_guid(value: object) -> bool:
-    """Whether a value is a GUID in the text form of the vendors' pages."""
-    try:
-        Guid().read(value)
-    except Wrong:
-        return False
-    return True
 
 
 def _is_plain(name: str) -> bool:

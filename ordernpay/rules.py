@@ -157,6 +157,15 @@ class Guid:
         return {"type": "string", "format": "uuid"}
 
 
+def is_guid(value: object) -> bool:
+    """Whether a value is a GUID in the text form of the vendors' pages."""
+    try:
+        Guid().read(value)
+    except Wrong:
+        return False
+    return True
+
+
 @frozen
 class Whole:
     """A whole number from `low` to `high`."""

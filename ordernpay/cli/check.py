@@ -4,9 +4,10 @@ import click
 
 from ordernpay.certificates import authorities_fault, door_faults
 from ordernpay.cli.configuration import EXIT_CONFIG, config_option, read_config
+from ordernpay.cli.doubts import doubts, machine_doubts, machine_faults
 from ordernpay.cli.terminal import print_json, say
 from ordernpay.commands import COMMANDS
-from ordernpay.config import Config, ConfigError, config_path, doubts
+from ordernpay.config import Config, ConfigError, config_path
 from ordernpay.conversion import Fault
 from ordernpay.jsontext import JsonValue
 from ordernpay.rpc.access import idle_rules, unknown_groups
@@ -26,12 +27,16 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
     path = config_path(config)
     faults: list[Fault] = []
     doubtful: list[Fault] = []
+    empty = ""
     try:
         loaded = read_config(path)
         door = loaded.inbound
         faults = [] if door is None else door_faults(door.tls_certificate, door.tls_key)
         doubtful = [*doubts(loaded), *unknown_groups(loaded.rpc), *idle_rules(loaded, (*COMMANDS, *METHODS))]
-        doubtful += _authorities(loaded)
+        faults += machine_faults(loaded)
+        doubtful = [*(doubt for doubt in doubtful if doubt.path not in {fault.path for fault in faults})]
+        doubtful += [*_authorities(loaded), *machine_doubts(loaded)]
+        empty = ", without sessions yet" if not loaded.sessions else ""
     except ConfigError as error:
         faults = error.faults
     if as_json:
@@ -41,7 +46,7 @@ def check(ctx: click.Context, config: str | None, *, as_json: bool) -> None:
             say(_line(str(path), "", fault))
         for doubt in doubtful:
             say(_line(str(path), "doubtful: ", doubt))
-        say(f"{path}: {_count(len(faults), 'fault')}" if faults else f"{path}: ok")
+        say(f"{path}: {_count(len(faults), 'fault')}" if faults else f"{path}: ok{empty}")
     if faults:
         ctx.exit(EXIT_CONFIG)
 

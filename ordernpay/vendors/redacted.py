@@ -12,7 +12,8 @@ from ordernpay.commands import Command, LookUpUser, VendorRequest
 from ordernpay.config import Secret, SessionConfig
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome
-from ordernpay.redaction import REDACTED, Redactor, decodings, is_guid, is_secret_name
+from ordernpay.redaction import REDACTED, Redactor, decodings, is_secret_name
+from ordernpay.rules import is_guid
 from ordernpay.vendors.protocol import (
     Attempt,
     Door,

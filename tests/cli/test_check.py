@@ -1,5 +1,7 @@
+import grp
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -67,9 +69,10 @@ methods = ["*"]
 def test_what_the_access_rules_name_and_nothing_has_is_doubtful(tmp_path: Path) -> None:
     file = written(tmp_path / "rules.toml", ACCESS + GOOD)
     ended = CliRunner().invoke(main, ["check", "--json", "--config", file])
-    assert ended.exit_code == 0
+    assert ended.exit_code == 78
+    [fault] = json.loads(ended.output)["faults"]
+    assert fault["path"] == "rpc.group"  # with it the daemon cannot make its socket
     assert {doubt["path"]: doubt["message"] for doubt in json.loads(ended.output)["doubts"]} == {
-        "rpc.group": "this machine has no group no-such-group",
         "rpc.admin_group": "this machine has no group no-admins",
         "rpc.access[1].group": "this machine has no group no-kiosks",
         "rpc.access[0].methods[1]": "no method is called ordr.*",
@@ -148,3 +151,98 @@ async def test_a_terminal_that_cannot_show_a_character_is_shown_its_number(
     ended = await ordernpay(command, "--config", str(missing), env=os.environ | {"PYTHONIOENCODING": encoding})
     assert ended.status == 78
     assert f"{shown}/ordernpay.toml: cannot be read" in ended.out
+
+
+# What would fail later
+
+
+def told_of(tmp_path: Path, text: str) -> tuple[int, dict[str, str], dict[str, str]]:
+    """The exit status, the faults and the doubts, by key."""
+    file = written(tmp_path / "later.toml", text)
+    ended = CliRunner().invoke(main, ["check", "--json", "--config", file])
+    told = json.loads(ended.output)
+    return (
+        ended.exit_code,
+        {one["path"]: one["message"] for one in told["faults"]},
+        {one["path"]: one["message"] for one in told["doubts"]},
+    )
+
+
+LISTENS = """
+[sessions.{}]
+vendor = "order-n-pay"
+role = "listen"
+provider_id = 1
+provider_name = "P"
+provider_outlet_id = "venue-42"
+pos_remote_id = "{}"
+auth_secret = "word-of-{}"
+"""
+
+
+def test_two_sessions_that_wait_for_the_same_pos_are_a_fault(tmp_path: Path) -> None:
+    status, faults, _ = told_of(tmp_path, LISTENS.format("a", "r-1", "a") + LISTENS.format("b", "r-1", "b"))
+    assert status == 78
+    assert "sessions.a has this one (line 17)" in faults["sessions.b.pos_remote_id"]
+    assert told_of(tmp_path, LISTENS.format("a", "r-1", "a") + LISTENS.format("b", "r-2", "b"))[0] == 0
+
+
+ROS = """
+[sessions.{}]
+vendor = "ros"
+organisation = "D"
+client_id = "c"
+client_secret = "long-enough-secret"
+outlet_id = "11111111-0000-4000-8000-000000000009"
+provider_id = 1
+provider_name = "P"
+currency = "{}"
+"""
+
+
+def test_one_outlet_twice_and_a_currency_that_is_none_are_doubtful(tmp_path: Path) -> None:
+    status, faults, doubtful = told_of(tmp_path, ROS.format("a", "GBP") + ROS.format("b", "PND"))
+    assert (status, faults) == (0, {})
+    assert doubtful["sessions.b"] == "is the same outlet as sessions.a"
+    assert "PND is no currency" in doubtful["sessions.b.currency"]
+    assert "sessions.a.currency" not in doubtful
+
+
+def test_a_staff_pin_in_the_file_is_doubtful(tmp_path: Path) -> None:
+    _, _, doubtful = told_of(tmp_path, GOOD + 'user = "4471"\n')
+    assert "staff PIN" in doubtful["sessions.bar.user"]
+
+
+def test_a_socket_that_no_path_can_be_and_a_state_directory_that_is_a_file_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    rest = (
+        f'[rpc]\nsocket = "/tmp/{"x" * 120}"\ngroup = "no-such-group"\n[daemon]\nstate_dir = "{tmp_path}/file/state"\n'
+    )
+    status, faults, doubtful = told_of(tmp_path, rest + GOOD)
+    assert status == 78
+    assert "at most 107 bytes, got 125" in faults["rpc.socket"]
+    assert "no-such-group" in faults["rpc.group"]
+    assert faults["daemon.state_dir"] == f"expected a directory, and {tmp_path}/file is none"
+    assert "rpc.group" not in doubtful
+
+
+def test_a_port_that_another_program_has_is_doubtful_and_our_own_daemons_is_not(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as ours:
+        text = f'[rpc]\nsocket = "{tmp_path}/s"\n[inbound]\nport = {taken.getsockname()[1]}\n' + GOOD
+        assert "another program has port" in told_of(tmp_path, text)[2]["inbound.port"]
+        ours.bind(f"{tmp_path}/s")
+        ours.listen()
+        assert "inbound.port" not in told_of(tmp_path, text)[2]
+    assert "root alone" in told_of(tmp_path, "[inbound]\nport = 80\n" + GOOD)[2]["inbound.port"]
+    assert (
+        "no address of this machine" in told_of(tmp_path, '[inbound]\nhost = "192.0.2.1"\n' + GOOD)[2]["inbound.port"]
+    )
+
+
+def test_what_is_shipped_has_no_faults_and_no_doubts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = (Path(__file__).parents[2] / "systemd" / "ordernpay.toml").read_text(encoding="utf-8")
+    group = grp.getgrgid(os.getegid()).gr_name  # stands for the group that the installation makes
+    text = shipped.replace("ordernpay-admin", group).replace("port = 8710", "port = 0")
+    assert told_of(tmp_path, text.replace("/var/lib/ordernpay", str(tmp_path / "state"))) == (0, {}, {})
+    file = str(tmp_path / "later.toml")
+    assert CliRunner().invoke(main, ["check", "--config", file]).output == f"{file}: ok, without sessions yet\n"

@@ -9,9 +9,10 @@ import attrs
 from attrs import evolve, field, frozen
 
 from ordernpay.cli.doctor.findings import Finding, doubtful, ok, wrong
+from ordernpay.cli.doubts import doubts
 from ordernpay.client import default_socket
 from ordernpay.commands import COMMANDS
-from ordernpay.config import Config, ConfigError, Inbound, Secret, SessionConfig, doubts, parse, read
+from ordernpay.config import Config, ConfigError, Inbound, Secret, SessionConfig, parse, read
 from ordernpay.conversion import Fault, Faults, structure
 from ordernpay.jsontext import JsonObject
 from ordernpay.rpc.access import idle_rules
