@@ -59,7 +59,7 @@ class Stopwatch:
 
 @define(eq=False)
 class Running:
-    """A command under way: where its callers wait for it, and the session that performs it now.
+    """A command under way: where its callers wait for it, its weight, and the session that performs it now.
 
     Attributes:
         overtaken: its vendor's later word has settled it while it was being tried.
@@ -67,6 +67,7 @@ class Running:
 
     row: Row
     watch: Stopwatch
+    weight: int = 0
     done: anyio.Event = field(factory=anyio.Event)
     outcome: Outcome | None = None
     session: Session | None = None

@@ -90,7 +90,12 @@ class Daemon:
         self.methods = Methods(
             self.gateway, self.journal, self.events, Gatekeeper(config.rpc), self.clock, config.rpc.max_event_backlog
         )
-        self.server = Server(self.methods, _limits(config), on_closed=self.methods.forget)
+        self.server = Server(
+            self.methods,
+            _limits(config),
+            on_closed=self.methods.forget,
+            is_admin=lambda peer: self.methods.gatekeeper.caller(peer).admin,
+        )
         self.methods.client_stats = lambda: self.server.stats
         self.methods.condition.certificate = self._certificate
         self.methods.condition.certificate_files = self._certificate_files

@@ -5,19 +5,27 @@ enough and from the journal otherwise, and waits where there is nothing. So a sl
 has not read yet is where it was: in the journal.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
+from functools import partial
+from itertools import takewhile
 from typing import Final
 
 import anyio
 from attrs import frozen
 
 from ordernpay.journal import Event, Journal
+from ordernpay.jsontext import dumps
+from ordernpay.workload import beside
 
 KEPT_IN_MEMORY: Final = 1_000
 KEPT_SIZE: Final = 4 * 2**20
-PAGE: Final = 200
-PAGE_SIZE: Final = 2**20
+WRITTEN_AT_ONCE: Final = 20_000
+"""Characters that are written in a millisecond or so."""
+KEPT_PAGES: Final = 4
+"""Of those who catch up: after a restart all kiosks do, from about the same number."""
+PAGE: Final = 50
+PAGE_SIZE: Final = 2**18
 """Events, and characters of their texts: a vendor's answer may be of any length, and as objects it takes several times that."""
 
 
@@ -48,6 +56,10 @@ class Events:
         self._size = 0
         self._last = 0
         self._news = anyio.Event()
+        self._texts: OrderedDict[int, str] = OrderedDict()
+        self._texts_size = 0
+        self._reading = anyio.Lock()
+        self._pages: OrderedDict[int, list[Event]] = OrderedDict()
         self.published: dict[tuple[str, str], int] = {}
 
     async def start(self) -> None:
@@ -98,9 +110,29 @@ class Events:
                 if selection.takes(event):
                     yield event
 
+    async def text_of(self, event: Event) -> str:
+        """The event as JSON; written once, however many subscribers there are."""
+        text = self._texts.get(event.seq)
+        if text is None:
+            write = partial(dumps, event.as_json())
+            text = write() if event.size < WRITTEN_AT_ONCE else await beside(write)
+            self._texts_size += len(text) - len(self._texts.pop(event.seq, ""))
+            self._texts[event.seq] = text
+            while self._texts_size > KEPT_SIZE and len(self._texts) > 1:
+                self._texts_size -= len(self._texts.popitem(last=False)[1])
+        return text
+
     async def _page(self, position: int) -> list[Event]:
         if position >= self._last:
             return []
         if self._recent and self._recent[0].seq <= position + 1:
-            return [event for event in self._recent if event.seq > position][:PAGE]
-        return await self._journal.events_after(position, PAGE, size=PAGE_SIZE)
+            newer = takewhile(lambda event: event.seq > position, reversed(self._recent))
+            return [*newer][: -PAGE - 1 : -1]
+        async with self._reading:  # one page at a time: whoever reads in the journal for a command comes in between
+            page = self._pages.get(position)
+            if page is None:
+                page = await self._journal.events_after(position, PAGE, size=PAGE_SIZE)
+                self._pages |= {position: page} if page else {}
+                if len(self._pages) > KEPT_PAGES:
+                    self._pages.popitem(last=False)
+        return page

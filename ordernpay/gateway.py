@@ -32,6 +32,7 @@ from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
 from ordernpay.publisher import SessionPublisher
 from ordernpay.recovery import known_by_key, ready_to_go_on
 from ordernpay.vendors.protocol import Prepared, Publish, Session
+from ordernpay.workload import Load, beside_if_large, weigh
 
 GRACE: Final = 0.25
 """Seconds that a caller waits beyond its timeout, so that the outcome of that very deadline still reaches it."""
@@ -49,6 +50,7 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.limits: dict[str, int] = {}
         self._flights = Flights()
+        self.load = Load()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._draining = False
         self._waiting = 0
@@ -109,6 +111,15 @@ class Gateway:
         Raises:
             Refused: with the failure that the caller is told; nothing was written or sent.
         """
+        session, common, command, prepared = await beside_if_large(params, self._checked, method, params)
+        self._admit(session, weigh(prepared.kept))
+        crash.point("received")
+        if not command.type.changes:
+            return await self._read(session, command, prepared)
+        return await self._change(session, command, prepared, wait=common.wait, peer_uid=peer_uid)
+
+    def _checked(self, method: str, params: JsonObject) -> tuple[Session, Common, Command, Prepared]:
+        """Check and translate a call; nothing of it touches what others do meanwhile."""
         meant = self._meant(params.get("session"))
         if meant is not None:  # first: params of a command that there is not are nothing to complain of
             refusals.check_supported(meant, method)
@@ -128,14 +139,9 @@ class Gateway:
             when_offline=common.when_offline,
         )
         try:
-            prepared = session.prepare(command)
+            return session, common, command, session.prepare(command)
         except Faults as error:
             raise refusals.invalid(error) from None
-        self._admit(session)
-        crash.point("received")
-        if not command.type.changes:
-            return await self._read(session, command, prepared)
-        return await self._change(session, command, prepared, wait=common.wait, peer_uid=peer_uid)
 
     def _session(self, common: Common) -> Session:
         session = self._meant(common.session)
@@ -152,16 +158,18 @@ class Gateway:
             return next(iter(self.sessions.values()))
         return self.sessions.get(name) if isinstance(name, str) else None
 
-    def _admit(self, session: Session) -> None:
+    def _admit(self, session: Session, weight: int = 0) -> None:
         if self._draining:
             raise Refused(Failure("shutting_down", "the daemon is stopping; call again with the same key"))
         limit = self.limits.get(session.name, 256)
         if self.counts.in_flight.get(session.name, 0) >= limit:
             raise refusals.too_many(session.name, limit)
+        if not self.load.has_room(session.name, weight):
+            raise refusals.too_much(session.name, self.load.most_each)
 
     async def _read(self, session: Session, command: Command, prepared: Prepared) -> Answer:
         watch = Stopwatch(self.clock)
-        with self.counts.flying(session.name):
+        with self.counts.flying(session.name), self.load.holding(session.name, weigh(prepared.kept)):
             outcome = await session.perform(command, prepared, ReadAttempt(self.clock.now() + command.timeout))
         self.counts.ended(command, outcome, {"whole": watch.stages()["whole"]}, command.id)
         return Answer(command.id, session.name, outcome.state, outcome)
@@ -263,7 +271,9 @@ class Gateway:
 
     def _start(self, session: Session, row: Row, command: Command, prepared: Prepared, watch: Stopwatch) -> Running:
         running = self._flights.add(row, watch)
+        running.weight = weigh(prepared.kept)
         self._spawn(self._execute, session, row, command, prepared, running)
+        self.load.add(session.name, running.weight)
         self.counts.took_off(session.name)  # here, not in its task, or there were room for one too many
         return running
 
@@ -292,6 +302,7 @@ class Gateway:
         finally:
             self.counts.landed(session.name)
             self._flights.end(running)
+            self.load.add(session.name, -running.weight)
 
     async def _perform(
         self, session: Session, row: Row, command: Command, prepared: Prepared, running: Running

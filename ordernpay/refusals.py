@@ -1,6 +1,7 @@
 """The gateway's own refusals and ends, in words for people."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from ordernpay.attempts import JournaledAttempt
 from ordernpay.clock import rfc3339
@@ -36,7 +37,10 @@ def check_supported(session: Session, method: str) -> None:
 def unknown_session(name: str, known: Iterable[str]) -> Refused:
     """A session that is not configured."""
     names: list[JsonValue] = [*sorted(known)]
-    return Refused(Failure("unknown_session", f"no session {name}", details={"sessions": names}))
+    nearest = next(iter(get_close_matches(name, map(str, names), 1)), None)
+    meant = f"; did you mean {nearest}?" if nearest else ""
+    details: JsonObject = {"sessions": names, "nearest": nearest}
+    return Refused(Failure("unknown_session", f"no session {name}{meant}", details=details))
 
 
 def conflict(row: Row) -> Refused:
@@ -56,6 +60,14 @@ def too_many(session: str, limit: int) -> Refused:
     """A session that has all it may have under way."""
     details: JsonObject = {"limit": "max_in_flight", "value": limit}
     return Refused(Failure("overloaded", f"session {session} has {limit} commands under way", details=details))
+
+
+def too_much(session: str, limit: int) -> Refused:
+    """A command too large beside those under way."""
+    details: JsonObject = {"limit": "bytes_in_flight", "value": limit}
+    return Refused(
+        Failure("overloaded", f"session {session} has too much under way for one more so large", details=details)
+    )
 
 
 def not_journaled(error: JournalUnavailable) -> Refused:

@@ -76,7 +76,7 @@ class Daemon:
                 return self.subscribe(client, params)
             case "event.unsubscribe", _:
                 return Reply({})
-        raise jsonrpc.method_not_found()
+        raise jsonrpc.method_not_found(method)
 
     def subscribe(self, client: Peer, params: JsonObject) -> Reply:
         since, sessions = params.get("since", len(self.events)), params.get("sessions")

@@ -511,7 +511,7 @@ async def test_the_session_may_be_left_out_where_there_is_one_and_must_be_known(
     async with bench(tmp_path) as it:
         assert (await it.call()).session == "bar"
         error = await raises(it.call(session="cellar"))
-        assert (error.failure.code, error.failure.details) == (-32007, {"sessions": ["bar"]})
+        assert (error.failure.code, error.failure.details) == (-32007, {"sessions": ["bar"], "nearest": None})
         it.gateway.sessions["terrace"] = ScriptedSession("terrace")
         error = await raises(it.call())
         assert error.failure.code == -32602

@@ -276,10 +276,15 @@ class Journal:
         return await self._read(lambda db: identities.undecided(db, session, wall, name, value))
 
     async def list_commands(
-        self, sessions: Sequence[str] | None, state: State | None, after: str | None, limit: int
+        self,
+        sessions: Sequence[str] | None,
+        state: State | None,
+        after: str | None,
+        limit: int,
+        size: float = math.inf,
     ) -> list[Row]:
-        """Commands, newest first."""
-        rows = await self._read(lambda db: lookups.list_commands(db, sessions, state, after, limit))
+        """Commands, newest first: so many at most, and no more once their texts have come to this size."""
+        rows = await self._read(lambda db: lookups.list_commands(db, sessions, state, after, limit, size))
         for row in rows:
             self._noted(row)
         return rows

@@ -109,8 +109,9 @@ def list_commands(
     state: State | None,
     after: str | None,
     limit: int,
+    size: float = math.inf,
 ) -> list[Row]:
-    """Commands, newest first, from the one that follows `after` in that order."""
+    """Commands, newest first, from the one that follows `after`: at most `limit`, and no more once they are of this size."""
     where, values = _filter("session", sessions)
     if state is not None:
         where, values = f"{where} AND state = ?", [*values, state]
@@ -118,8 +119,13 @@ def list_commands(
         where = f"{where} AND seq < (SELECT seq FROM commands WHERE command_id = ?)"  # noqa: S608 - our own words
         values = [*values, after]
     query = f"SELECT * FROM commands WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own words and marks
-    rows = connection.execute(query, (*values, limit)).fetchall()
-    return [read_or_stand_in(row, ids_of(connection, row["command_id"])) for row in rows]
+    found: list[Row] = []
+    for row in connection.execute(query, (*values, limit)):
+        found.append(read_or_stand_in(row, ids_of(connection, row["command_id"])))
+        size -= sum(len(entry) for entry in row if isinstance(entry, str))
+        if size <= 0:
+            break
+    return found
 
 
 def events_after(

@@ -7,7 +7,9 @@ it shuts down its sending side  it gets its answers, then the connection is clos
 it vanishes                     its requests are cancelled at once; a command under way goes on without it
 it sends too long a line        it gets -32001 with id null, then the connection is closed
 it does not read                the queue fills, then the reader waits; no progress for ``stall_seconds``: cut off
-it asks too much at once        each request over ``in_flight`` is answered -32002, and costs nothing more
+it asks too much at once        each request over ``in_flight`` or the bytes of :class:`Load` is answered -32002
+its lines fill the memory       the same, and where the beginning of a line does, the connection is closed
+it speaks HTTP or headers       it gets -32600 with id null, then the connection is closed
 somebody calls ``cut_off``      nothing more is produced; it gets what is queued and ``closed``, if it reads soon
 the daemon stops                the same, with the reason ``shutting_down``
 ==============================  ========================================================================
@@ -29,39 +31,18 @@ from ordernpay import crash
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.rpc import jsonrpc
 from ordernpay.rpc.jsonrpc import Batch, Invalid, LineBuffer, Notification, Request, RpcError
+from ordernpay.rpc.limits import Limits, Loads
 from ordernpay.rpc.outbox import ClientGone, Outbox, Stalled
 from ordernpay.rpc.sockets import Peer
+from ordernpay.workload import LARGE, beside, beside_if_large, weigh_text
 
 _CHUNK = 65536
+_TURN = 32
+"""Answers of one line after which others get their turn."""
 
 FollowUp: TypeAlias = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger()
-
-
-@attrs.frozen
-class Limits:
-    """What one client may take, and how many clients there may be. Reaching a bound is an error for that client alone.
-
-    Args:
-        message_bytes: Length of a line that a client sends.
-        batch: Members of a batch.
-        in_flight: Requests and notifications of one client that are being worked on.
-        clients: Connections at a time.
-        queue_lines: Lines that wait to be read by one client.
-        queue_bytes: Bytes that wait so; a single line may be longer.
-        stall_seconds: How long a client may not read anything while something waits for it.
-        grace_seconds: How long a client that is closed gets to read its last lines.
-    """
-
-    message_bytes: int = jsonrpc.MAX_BYTES
-    batch: int = jsonrpc.MAX_BATCH
-    in_flight: int = 128
-    clients: int = 256
-    queue_lines: int = 1024
-    queue_bytes: int = 4 * jsonrpc.MAX_BYTES
-    stall_seconds: float = 10.0
-    grace_seconds: float = 1.0
 
 
 @attrs.frozen
@@ -71,10 +52,12 @@ class Reply:
     Args:
         value: The result.
         follow_up: Run once the answer is queued, so that what it sends comes after; it ends with the client.
+        text: The result as JSON, in place of the value, where it is written already.
     """
 
-    value: JsonValue
+    value: JsonValue = None
     follow_up: FollowUp | None = None
+    text: str | None = None
 
 
 class Handler(Protocol):
@@ -98,21 +81,28 @@ class Client:
         reason: Why it was cut off; ``None`` if it was not.
     """
 
-    def __init__(self, number: int, sock: socket.socket, peer: Peer, handler: Handler, limits: Limits) -> None:
+    def __init__(
+        self, number: int, sock: socket.socket, peer: Peer, handler: Handler, limits: Limits, loads: Loads | None = None
+    ) -> None:
         self.id = number
         self.peer = peer
         self.reason: str | None = None
         self._sock = sock
         self._handler = handler
         self._limits = limits
+        self._loads = loads or Loads()
         self._outbox = Outbox(
             sock,
             max_lines=limits.queue_lines,
             max_bytes=limits.queue_bytes,
             stall_seconds=limits.stall_seconds,
+            on_bytes=self._count_answers,
         )
         self._scope = anyio.CancelScope()
         self._in_flight = 0
+        self._followed = 0
+        self._asked = False
+        self._since = anyio.current_time()
         self._last: bytes | None = None
         self._vanished = False
         self._closed = False
@@ -128,15 +118,26 @@ class Client:
         """Whether a request of it is being worked on."""
         return self._in_flight > 0
 
+    @property
+    def idle(self) -> tuple[bool, float] | None:
+        """Whether it never asked anything, and since when it has not; None where something goes on."""
+        if self.busy or self._followed or not self._outbox.empty:
+            return None
+        return not self._asked, self._since
+
     async def notify(self, method: str, params: JsonValue) -> None:
         """Send a notification; wait for room in the client's queue.
 
         Raises:
             ClientGone: The client is closed, or was while this waited.
         """
+        await self.send(jsonrpc.notification(method, params))
+
+    async def send(self, text: str) -> None:
+        """Send a notification that is written already, as `notify` does."""
         if self.closed:
             raise ClientGone
-        await self._outbox.put(jsonrpc.line_of(jsonrpc.notification(method, params)))
+        await self._outbox.put(jsonrpc.line_of(text))
 
     def cut_off(self, reason: str, data: JsonObject | None = None) -> None:
         """Close the client for good: cancel its requests, and tell it why, if it reads soon.
@@ -160,6 +161,7 @@ class Client:
             self._outbox.close(self._last)
             with anyio.move_on_after(self._limits.grace_seconds, shield=True):
                 await self._leave()
+            self._outbox.discard()
 
     async def _converse(self) -> None:
         async with anyio.create_task_group() as life:
@@ -194,15 +196,25 @@ class Client:
     async def _read(self, work: TaskGroup) -> None:
         """Start what the client asks for, one line at a time, until it says no more."""
         buffer = LineBuffer(self._limits.message_bytes)
-        while data := await self._receive():
-            for line in buffer.feed(data):
+        held = 0
+        try:
+            while data := await self._receive():
+                for line in buffer.feed(data):
+                    await self._take(line, work)
+                    await checkpoint()  # whoever floods us waits for its turn after each request
+                if buffer.too_long:
+                    most = buffer.max_bytes
+                    error = jsonrpc.too_large(f"A line of more than {most} bytes", {"max_message_bytes": most})
+                    self._cut_off("too_large", jsonrpc.failure(None, error))
+                elif not self._loads.receiving.has_room(self, buffer.held - held):
+                    self._cut_off("overloaded", jsonrpc.failure(None, self._too_much()))
+                self._loads.receiving.add(self, buffer.held - held)
+                held = buffer.held
+                await checkpoint()
+            for line in buffer.finish():
                 await self._take(line, work)
-                await checkpoint()  # whoever floods us waits for its turn after each request
-            if buffer.too_long:
-                most = buffer.max_bytes
-                error = jsonrpc.too_large(f"A line of more than {most} bytes", {"max_message_bytes": most})
-                self._cut_off("too_large", jsonrpc.failure(None, error))
-            await checkpoint()
+        finally:
+            self._loads.receiving.add(self, -held)
 
     async def _receive(self) -> bytes:
         while True:
@@ -222,23 +234,37 @@ class Client:
         self._vanish()
 
     async def _take(self, line: bytes, work: TaskGroup) -> None:
-        parsed = jsonrpc.parse(line, max_batch=self._limits.batch)
+        await self._outbox.room()  # who does not read its answers is not asked for more questions
+        self._asked, weight = True, weigh_text(line)
+        parse = partial(jsonrpc.parse, line, max_batch=self._limits.batch)
+        parsed = await beside(parse) if weight >= LARGE else parse()
+        if (error := jsonrpc.other_protocol(line)) is not None:
+            self._cut_off("not_json_rpc", jsonrpc.failure(None, error))
+            return
         messages = parsed.messages if isinstance(parsed, Batch) else (parsed,)
+        refusal = None if self._loads.working.has_room(self, weight) else self._too_much()
         admitted: list[Request | Notification] = []
         answers: list[str] = []
         for message in messages:
             if isinstance(message, Invalid):
                 answers.append(jsonrpc.failure(message.id, message.error))
-            elif self._in_flight < self._limits.in_flight:
+            elif refusal is None and self._in_flight < self._limits.in_flight:
                 self._in_flight += 1
                 admitted.append(message)
             elif isinstance(message, Request):
-                answers.append(jsonrpc.failure(message.id, self._overloaded()))
+                answers.append(jsonrpc.failure(message.id, refusal or self._overloaded()))
+            if len(answers) % _TURN == _TURN - 1:
+                await checkpoint()
         join = jsonrpc.batch if isinstance(parsed, Batch) else _only
         if admitted:
-            work.start_soon(self._perform_all, admitted, answers, join)
+            self._loads.working.add(self, weight)
+            work.start_soon(self._perform_all, admitted, answers, join, weight)
         else:
             await self._answer(join(answers))
+
+    @staticmethod
+    def _too_much() -> RpcError:
+        return jsonrpc.overloaded("Too much of this client is in memory for one more so large", {"limit": "bytes"})
 
     def _overloaded(self) -> RpcError:
         most = self._limits.in_flight
@@ -249,6 +275,7 @@ class Client:
         messages: Sequence[Request | Notification],
         answers: list[str],
         join: Callable[[Sequence[str]], str | None],
+        weight: int,
     ) -> None:
         """Perform what came in one line, answer it in one line, then do what is to follow."""
         follow_ups: list[FollowUp] = []
@@ -266,7 +293,13 @@ class Client:
             crash.point("replied")
         finally:
             self._in_flight -= len(messages)
-        await _side_by_side([partial(self._follow, follow_up) for follow_up in follow_ups])
+            self._loads.working.add(self, -weight)
+            self._since = anyio.current_time()
+        self._followed += len(follow_ups)
+        try:
+            await _side_by_side([partial(self._follow, follow_up) for follow_up in follow_ups])
+        finally:
+            self._followed -= len(follow_ups)
 
     async def _answer(self, text: str | None) -> None:
         if text is not None:
@@ -286,7 +319,9 @@ class Client:
             reply = await self._handler.call(self, message.method, message.params)
         except RpcError as error:
             return jsonrpc.failure(id_, error), None
-        return jsonrpc.success(id_, reply.value), reply.follow_up
+        if reply.text is not None:
+            return jsonrpc.success_text(id_, reply.text), reply.follow_up
+        return await beside_if_large(reply.value, jsonrpc.success, id_, reply.value), reply.follow_up
 
     async def _follow(self, follow_up: FollowUp) -> None:
         try:
@@ -303,6 +338,17 @@ class Client:
         self._last = jsonrpc.line_of(last)
         self._log.warning("client_cut_off", reason=reason)
         self._scope.cancel()
+
+    def _count_answers(self, more: int) -> None:
+        """Count what waits to be read; where all clients together leave too much, who left most is cut off."""
+        answers = self._loads.answers
+        answers.add(self, more)
+        if more > 0 and answers.total > answers.most:
+            holders = [one for one in answers.each if isinstance(one, Client) and not one.closed]
+            if holders:
+                most = max(holders, key=answers.each.__getitem__)
+                most._outbox.shed()  # noqa: SLF001 - another of ours
+                most.cut_off("slow")
 
     def _vanish(self) -> None:
         self._vanished = True

@@ -5,12 +5,13 @@ The rules, from https://www.jsonrpc.org/specification and from our contract wher
 ========================================  ==================================================================
 what came                                 what it is
 ========================================  ==================================================================
-bytes up to ``\n`` or ``\r\n``              a line; blank ones (spaces, tabs) are ignored, half a line at the end too
+bytes up to ``\n`` or ``\r\n``              a line; so is what stands before the end of input. Blank ones are ignored
 more than ``max_bytes`` before ``\n``       too long: nothing of it is read, and nothing after it
 not JSON, or not the JSON we accept       -32700 with id null
 object with ``jsonrpc`` ``"2.0"``,        a request, if it has an ``id`` (null is one); else a notification,
 string ``method``                         which is never answered, whatever becomes of it
-``params``                                object, array or absent; null and the rest are -32600
+more than ``MAX_NODES`` values            -32001 with id null, and nothing of it is read
+``params``                                object or array; absent, null and an empty array are none; the rest is -32600
 ``id``                                    string, number (echoed as it was written) or null; the rest are
                                           -32600 with id null
 any other member                          ignored, the standard forbids none
@@ -25,13 +26,15 @@ A batch may be answered in any order. Error texts are the standard's; ``data`` h
 of what was wrong only what :mod:`ordernpay.jsontext` allows to be told.
 """
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TypeAlias
 
 import attrs
 
-from ordernpay.jsontext import JsonError, JsonObject, JsonValue, dumps, loads
+from ordernpay.jsontext import JsonError, JsonObject, JsonValue, TooManyValues, dumps, loads
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -42,8 +45,12 @@ TOO_LARGE = -32001
 OVERLOADED = -32002
 
 MAX_BATCH = 1000
+MAX_NODES = 100_000
 MAX_BYTES = 1024 * 1024
 _ANSWER_DEPTH = 128
+_HTTP = re.compile(rb"[A-Z]{3,10} \S+ HTTP/[0-9]")
+_HEADER = re.compile(rb"[A-Za-z][A-Za-z-]{1,40}: *[^\s]")
+_SPEAKABLE = re.compile(r"[^A-Za-z0-9_./:-]")
 
 Id: TypeAlias = str | int | Decimal | None
 Params: TypeAlias = JsonObject | list[JsonValue] | None
@@ -132,9 +139,30 @@ def invalid_request(problem: str) -> RpcError:
     return RpcError(INVALID_REQUEST, "Invalid Request", error_data("invalid_request", details=problem))
 
 
-def method_not_found() -> RpcError:
-    """-32601."""
-    return RpcError(METHOD_NOT_FOUND, "Method not found", error_data("method_not_found"))
+def method_not_found(method: str, known: Iterable[str] = ()) -> RpcError:
+    """-32601, with the method and the one that was probably meant."""
+    name, nearest = _SPEAKABLE.sub("?", method)[:64], nearest_of(method, known)
+    meant = f"; did you mean {nearest}?" if nearest else ""
+    details: JsonObject = {"method": name, "nearest": nearest}
+    return RpcError(
+        METHOD_NOT_FOUND, f"Method not found: {name}{meant}", error_data("method_not_found", details=details)
+    )
+
+
+def nearest_of(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a mistyped one, if any is like it at all."""
+    return next(iter(get_close_matches(name[:64], known, 1)), None)
+
+
+def other_protocol(line: bytes) -> RpcError | None:
+    """-32600 for the first words of another protocol, or of JSON-RPC that is framed in another way; None for anything else."""
+    if _HTTP.match(line):
+        what = "this is HTTP"
+    elif _HEADER.match(line):
+        what = "this is a header, as of JSON-RPC with Content-Length"
+    else:
+        return None
+    return invalid_request(f"{what}; this socket takes one JSON value a line, ended by a line break and nothing else")
 
 
 def internal_error() -> RpcError:
@@ -155,7 +183,9 @@ def overloaded(message: str, details: JsonObject) -> RpcError:
 def parse(line: bytes, *, max_batch: int = MAX_BATCH) -> Message | Batch:
     """Read one line of a caller. Whatever it holds, the answer is one of these and never an exception."""
     try:
-        value = loads(line)
+        value = loads(line, max_nodes=MAX_NODES)
+    except TooManyValues:
+        return Invalid(too_large(f"A line of more than {MAX_NODES} values", {"max_values": MAX_NODES}))
     except JsonError as error:
         return Invalid(parse_error(str(error)))
     if not isinstance(value, list):
@@ -179,9 +209,9 @@ def _message(value: JsonValue) -> Message:
     if not isinstance(method, str):
         return Invalid(invalid_request("method is not a string"), given)
     params = value.get("params")
-    if not isinstance(params, dict | list):
-        if "params" in value:
-            return Invalid(invalid_request("params is neither an object nor an array"), given)
+    if params is not None and not isinstance(params, dict | list):
+        return Invalid(invalid_request("params is neither an object nor an array"), given)
+    if isinstance(params, list) and not params:
         params = None
     return Request(given, method, params) if "id" in value else Notification(method, params)
 
@@ -231,7 +261,12 @@ def _call(call: JsonObject, params: JsonValue) -> str:
 
 def success(id_: Id, result: JsonValue) -> str:
     """The text of a response that succeeded."""
-    return dumps({"jsonrpc": "2.0", "id": id_, "result": result})
+    return success_text(id_, dumps(result))
+
+
+def success_text(id_: Id, result: str) -> str:
+    """The same, where the result is JSON already."""
+    return f'{{"jsonrpc":"2.0","id":{dumps(id_)},"result":{result}}}'
 
 
 def failure(id_: Id, error: RpcError) -> str:
@@ -288,6 +323,15 @@ class LineBuffer:
         if len(self._rest) - self._rest.endswith(b"\r") > self.max_bytes:
             return self._give_up(lines)
         return lines
+
+    def finish(self) -> list[bytes]:
+        """Take the end of input; give the line that had no end of its own, if any."""
+        return self.feed(b"\n") if self._rest else []
+
+    @property
+    def held(self) -> int:
+        """How many bytes of a line that is not complete wait here."""
+        return len(self._rest)
 
     def _give_up(self, lines: list[bytes]) -> list[bytes]:
         self.too_long = True

@@ -1,9 +1,11 @@
 """The methods of the local socket: params checked, access checked, then the gateway, the sessions, the journal."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
 from ordernpay import __version__
@@ -13,10 +15,11 @@ from ordernpay.commands import COMMANDS
 from ordernpay.conversion import Faults, structure, unstructure
 from ordernpay.events import Events, FellBehind, Selection
 from ordernpay.gateway import Gateway
-from ordernpay.journal import Journal, JournalUnavailable, Row
-from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.journal import Event, Journal, JournalUnavailable, Row
+from ordernpay.jsontext import JsonObject, JsonValue, dumps
 from ordernpay.orders import OrderOut
 from ordernpay.outcomes import Failure, Outcome, Refused
+from ordernpay.refusals import unknown_session
 from ordernpay.rpc.access import Caller, Gatekeeper
 from ordernpay.rpc.condition import Condition, session_json
 from ordernpay.rpc.jsonrpc import RpcError, method_not_found
@@ -34,8 +37,11 @@ from ordernpay.rpc.params import (
 )
 from ordernpay.rpc.server import Client, Reply, Stats
 from ordernpay.vendors.protocol import Session
+from ordernpay.workload import beside
 
 MOST_SUBSCRIPTIONS: Final = 16
+PAGE_SIZE: Final = 2**20
+"""Characters after which a list ends with what it has."""
 
 
 @frozen
@@ -85,7 +91,7 @@ class Methods:
         """
         known = METHODS.get(method)
         if known is None and method not in COMMANDS:
-            raise method_not_found()
+            raise method_not_found(method, [*METHODS, *COMMANDS])
         if isinstance(params, list):
             raise _rpc_error(_invalid("", "expected params by name: an object"))
         try:
@@ -137,8 +143,7 @@ class Methods:
     def _session(self, name: str) -> Session:
         session = self._gateway.sessions.get(name)
         if session is None:
-            known: list[JsonValue] = [*sorted(self._gateway.sessions)]
-            raise Refused(Failure("unknown_session", f"no session {name}", details={"sessions": known}))
+            raise unknown_session(name, self._gateway.sessions)
         return session
 
     # Commands of the journal
@@ -173,12 +178,23 @@ class Methods:
     async def _command_list(self, _client: Client, caller: Caller, params: CommandQuery) -> Reply:
         self.gatekeeper.check(caller, "command.list", params.session)
         visible = self.gatekeeper.sessions(caller, "command.list")
+        if params.session is not None:
+            await self._check_known(params.session)
         sessions = [params.session] if params.session is not None else None if visible is None else sorted(visible)
         if params.after is not None and await self._journal.get(params.after) is None:
             raise _invalid("after", "no such command in the journal; begin the list anew")
-        rows = await self._journal.list_commands(sessions, params.state, params.after, params.limit)
-        following = rows[-1].command_id if len(rows) == params.limit else None
-        return Reply({"commands": [row.as_json() for row in rows], "next": following})
+        rows = await self._journal.list_commands(sessions, params.state, params.after, params.limit, PAGE_SIZE)
+        texts = await beside(_texts_of, rows)
+        ended = len(rows) < params.limit and sum(map(len, texts)) < PAGE_SIZE  # else by a bound: there may be more
+        following = None if ended else rows[-1].command_id
+        return Reply(text=f'{{"commands":[{",".join(texts)}],"next":{dumps(following)}}}')
+
+    async def _check_known(self, *names: str) -> None:
+        """Refuse a session that neither the configuration nor the journal knows: its emptiness would be no answer."""
+        for name in set(names) - set(self._gateway.sessions):
+            commands = await self._journal.list_commands([name], None, None, 1)
+            if not commands and not await self._journal.events_after(0, 1, [name]):
+                raise unknown_session(name, self._gateway.sessions)
 
     async def _command_retry(self, _client: Client, caller: Caller, params: RetryCommand) -> Reply:
         row = await self._row(caller, "command.retry", params.command_id)
@@ -199,6 +215,7 @@ class Methods:
 
     async def _event_subscribe(self, client: Client, caller: Caller, params: Subscribe) -> Reply:
         selection = self._selection(caller, "event.subscribe", params.sessions, params.kinds)
+        await self._check_known(*params.sessions or ())
         first, last = await self._journal.event_bounds()
         mine = self._subscriptions.setdefault(client.id, _Subscriptions())
         if len(mine.scopes) >= MOST_SUBSCRIPTIONS:
@@ -215,6 +232,7 @@ class Methods:
 
         async def pump() -> None:
             rules = self.gatekeeper
+            head = '{"jsonrpc":"2.0","method":"event","params":'
             with scope:
                 try:
                     async for event in self._events.follow(position, selection, self._backlog):
@@ -224,7 +242,9 @@ class Methods:
                             )
                             break
                         rules = self.gatekeeper
-                        await client.notify("event", {"subscription": number, "event": event.as_json()})
+                        text = await self._events.text_of(event)
+                        await client.send(f'{head}{{"subscription":{number},"event":{text}}}}}')
+                        await checkpoint()  # with thousands to catch up, a subscriber would keep everybody waiting
                 except FellBehind:
                     client.cut_off("slow", {"subscription": number, "last_seq": self._events.last_seq})
             mine.scopes.pop(number, None)
@@ -249,18 +269,15 @@ class Methods:
 
     async def _event_list(self, _client: Client, caller: Caller, params: EventQuery) -> Reply:
         wanted = self._selection(caller, "event.list", params.sessions, params.kinds)
+        await self._check_known(*params.sessions or ())
         sessions = None if wanted.sessions is None else sorted(wanted.sessions)
         kinds = None if wanted.kinds is None else sorted(wanted.kinds)
         first, last = await self._journal.event_bounds()
-        events = await self._journal.events_after(params.since, params.limit, sessions, kinds)
-        return Reply(
-            {
-                "events": [event.as_json() for event in events],
-                "last_seq": last,
-                "first_seq": first,
-                "journal": self._journal.identity,
-            }
-        )
+        events = await self._journal.events_after(params.since, params.limit, sessions, kinds, PAGE_SIZE)
+        texts = await beside(_texts_of, events)
+        more = bool(events) and len(events) < params.limit and sum(event.size for event in events) >= PAGE_SIZE
+        rest: JsonObject = {"last_seq": last, "first_seq": first, "journal": self._journal.identity, "more": more}
+        return Reply(text=f'{{"events":[{",".join(texts)}],{dumps(rest)[1:]}')
 
     def _selection(
         self, caller: Caller, method: str, sessions: tuple[str, ...] | None, kinds: tuple[str, ...] | None
@@ -268,6 +285,9 @@ class Methods:
         self.gatekeeper.check(caller, method)
         for session in sessions or ():
             self.gatekeeper.check(caller, method, session)
+        for name, given in (("sessions", sessions), ("kinds", kinds)):
+            if given == ():
+                raise _invalid(name, "expected at least one; leave it out for all")
         visible = self.gatekeeper.sessions(caller, method)
         return Selection(
             sessions=frozenset(sessions) if sessions is not None else visible,
@@ -290,7 +310,7 @@ class Methods:
         return Reply(await self.condition.told(visible, self.client_stats()))
 
     async def _discover(self, _client: Client, _caller: Caller, _params: Nothing) -> Reply:
-        return Reply(openrpc())
+        return Reply(text=_openrpc_text())
 
 
 METHODS: Final[Mapping[str, _Method]] = {
@@ -315,6 +335,15 @@ def openrpc() -> JsonObject:
     """The OpenRPC document, from the classes that check the calls."""
     own = [Described(name, method.summary, method.params) for name, method in METHODS.items()]
     return document(own, __version__)
+
+
+@cache
+def _openrpc_text() -> str:
+    return dumps(openrpc())
+
+
+def _texts_of(entries: Sequence[Row | Event]) -> list[str]:
+    return [dumps(entry.as_json()) for entry in entries]
 
 
 def _as_far_as_known(row: Row) -> JsonObject:

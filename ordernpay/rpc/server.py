@@ -1,7 +1,9 @@
 """Takes in the local clients, as many as there may be, and keeps count of them."""
 
 import errno
+import os
 import socket
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
@@ -10,14 +12,19 @@ import attrs
 import structlog
 from anyio.lowlevel import checkpoint
 
+from ordernpay.jsontext import JsonObject
 from ordernpay.rpc import jsonrpc
-from ordernpay.rpc.connection import Client, FollowUp, Handler, Limits, Reply
+from ordernpay.rpc.connection import Client, FollowUp, Handler, Reply
+from ordernpay.rpc.limits import Limits, Loads
 from ordernpay.rpc.outbox import ClientGone
 from ordernpay.rpc.sockets import Peer, peer_of
 
 __all__ = ["Client", "ClientGone", "FollowUp", "Handler", "Limits", "Reply", "Server", "Stats"]
 
 _ACCEPT_PAUSE = 0.2
+IDLE_FRESH = 1.0
+IDLE = 10.0
+"""Seconds of silence after which a client may be cut off for another: of one that never asked, and of any other."""
 
 _log = structlog.get_logger()
 
@@ -47,6 +54,7 @@ class Server:
         limits: The bounds in force.
         on_opened: Told of each client before its first request.
         on_closed: Told of each client after its last line.
+        is_admin: Whether a peer may have one of the connections that are reserved.
     """
 
     def __init__(
@@ -56,12 +64,15 @@ class Server:
         *,
         on_opened: Callable[[Client], None] | None = None,
         on_closed: Callable[[Client], None] | None = None,
+        is_admin: Callable[[Peer], bool] = lambda peer: peer.uid in {0, os.geteuid()},
     ) -> None:
         self._handler = handler
         self._limits = limits or Limits()
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._stats = Stats()
+        self._is_admin = is_admin
+        self.loads = Loads()
         self._clients: set[Client] = set()
         self._numbers = count(1)
         self._full = False
@@ -101,7 +112,7 @@ class Server:
                 failing = False
                 connection.setblocking(False)
                 peer = peer_of(connection)
-                if self._stats.now < self._limits.clients:
+                if self._has_room(peer):
                     clients.start_soon(self._serve_client, connection, self._admit(connection, peer))
                 else:
                     self._refuse(connection, peer)
@@ -109,7 +120,39 @@ class Server:
 
     def _admit(self, connection: socket.socket, peer: Peer) -> Client:
         self._stats = attrs.evolve(self._stats, now=self._stats.now + 1, total=self._stats.total + 1)
-        return Client(next(self._numbers), connection, peer, self._handler, self._limits)
+        return Client(next(self._numbers), connection, peer, self._handler, self._limits, self.loads)
+
+    def _has_room(self, peer: Peer) -> bool:
+        """Whether one more client of this user is taken in, if need be in place of one with which nothing goes on.
+
+        One user gets a share, and administrators a reserve: who fills all that others may have keeps nobody else out.
+        """
+        limits, taken = self._limits, self._stats.now
+        here = Counter(client.peer.uid for client in self._clients if not client.closed)
+        if taken < limits.clients - limits.reserved and here[peer.uid] < limits.share:
+            return True
+        admin = self._is_admin(peer)
+        if admin and taken < limits.clients:
+            return True
+        if taken > limits.clients + limits.reserved:  # so many are leaving already
+            return False
+        over_share = not admin and here[peer.uid] >= limits.share
+        idle = self._most_idle(peer.uid if over_share else max(here, key=here.__getitem__, default=peer.uid))
+        if idle is not None:
+            idle.cut_off("idle")
+        return idle is not None
+
+    def _most_idle(self, uid: int) -> Client | None:
+        """The client of a user that can be spared first: one that never asked anything, then one silent for longest."""
+        now = anyio.current_time()
+        spare = [
+            (not fresh, since, client)
+            for client in self._clients
+            if client.peer.uid == uid and not client.closed and client.idle is not None
+            for fresh, since in [client.idle]
+            if now - since >= (IDLE_FRESH if fresh else IDLE)
+        ]
+        return min(spare, key=lambda one: one[:2])[2] if spare else None
 
     def _refuse(self, connection: socket.socket, peer: Peer) -> None:
         """Answer a client too many. Its line fits into the empty buffer of a new socket."""
@@ -117,7 +160,9 @@ class Server:
         if not self._full:
             self._full = True
             _log.warning("client_refused", peer_pid=peer.pid, peer_uid=peer.uid, clients=self._limits.clients)
-        error = jsonrpc.overloaded(f"More than {self._limits.clients} clients", {"clients": self._limits.clients})
+        limits = self._limits
+        details: JsonObject = {"clients": limits.clients, "of_one_user": limits.share, "reserved": limits.reserved}
+        error = jsonrpc.overloaded(f"More than {limits.clients} clients, or {limits.share} of one user", details)
         with connection:
             try:
                 connection.send(jsonrpc.line_of(jsonrpc.failure(None, error)))

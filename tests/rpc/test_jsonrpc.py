@@ -25,7 +25,7 @@ def perform(method: str, params: jsonrpc.Params) -> JsonValue:
             return ["hello", 5]
         case (("update" | "foobar" | "notify_hello" | "notify_sum"), _) if method != "foobar":
             return None
-    raise jsonrpc.method_not_found()
+    raise jsonrpc.method_not_found(method)
 
 
 def dispatch(line: bytes) -> str | None:
@@ -63,8 +63,8 @@ PARSE_ERROR: JsonObject = {"jsonrpc": "2.0", "error": {"code": -32700, "message"
 INVALID: JsonObject = {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request"}, "id": None}
 
 
-def no_method(id_: JsonValue) -> JsonObject:
-    return {"jsonrpc": "2.0", "error": {"code": -32601, "message": "Method not found"}, "id": id_}
+def no_method(method: str, id_: JsonValue) -> JsonObject:
+    return {"jsonrpc": "2.0", "error": {"code": -32601, "message": f"Method not found: {method}"}, "id": id_}
 
 
 def ok(result: JsonValue, id_: JsonValue) -> JsonObject:
@@ -78,7 +78,7 @@ SPECIFICATION = [
     ('{"jsonrpc": "2.0", "method": "subtract", "params": {"minuend": 42, "subtrahend": 23}, "id": 4}', ok(19, 4)),
     ('{"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}', None),
     ('{"jsonrpc": "2.0", "method": "foobar"}', None),
-    ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', no_method("1")),
+    ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', no_method("foobar", "1")),
     ('{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]', PARSE_ERROR),
     ('{"jsonrpc": "2.0", "method": 1, "params": "bar"}', INVALID),
     ('[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method"]', PARSE_ERROR),
@@ -94,7 +94,7 @@ SPECIFICATION = [
             ' {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},'
             ' {"jsonrpc": "2.0", "method": "get_data", "id": "9"}]'
         ),
-        [ok(7, "1"), ok(19, "2"), INVALID, no_method("5"), ok(["hello", 5], "9")],
+        [ok(7, "1"), ok(19, "2"), INVALID, no_method("foo.get", "5"), ok(["hello", 5], "9")],
     ),
     (
         (
@@ -126,7 +126,7 @@ def test_an_id_is_echoed_as_it_was_written(id_: str) -> None:
     [
         (jsonrpc.parse_error("x"), "parse_error"),
         (jsonrpc.invalid_request("x"), "invalid_request"),
-        (jsonrpc.method_not_found(), "method_not_found"),
+        (jsonrpc.method_not_found("x"), "method_not_found"),
         (jsonrpc.internal_error(), "internal_error"),
         (jsonrpc.too_large("x", {}), "too_large"),
         (jsonrpc.overloaded("x", {}), "overloaded"),
@@ -157,7 +157,7 @@ def test_an_id_of_another_type_is_an_invalid_request_with_id_null(id_: str) -> N
         '"jsonrpc":"2.0"',
         '"jsonrpc":"2.0","method":null',
         '"jsonrpc":"2.0","method":["m"]',
-        '"jsonrpc":"2.0","method":"m","params":null',
+        '"jsonrpc":"2.0","method":"m","params":1',
         '"jsonrpc":"2.0","method":"m","params":"p"',
         '"jsonrpc":"2.0","method":"m","params":true',
         '"jsonrpc":"2.0","result":1',
@@ -319,3 +319,47 @@ def test_the_standard_library_reads_what_is_written() -> None:
     assert text is not None
     assert len(json.loads(text)) == 2
     assert jsonrpc.batch([]) is None
+
+
+@pytest.mark.parametrize("params", ["null", "[]"])
+def test_no_params_may_be_told_as_null_or_an_empty_array(params: str) -> None:
+    line = f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}'
+    assert jsonrpc.parse(line.encode()) == Request(1, "m", None)
+
+
+def test_the_last_line_needs_no_end() -> None:
+    buffer = LineBuffer()
+    assert buffer.feed(b"1\n2") == [b"1"]
+    assert buffer.held == 1
+    assert buffer.finish() == [b"2"]
+    assert (buffer.finish(), buffer.held) == ([], 0)
+    buffer.feed(b" \t\r")
+    assert buffer.finish() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (b"GET / HTTP/1.1", "HTTP"),
+        (b"POST /rpc HTTP/2", "HTTP"),
+        (b"Content-Length: 74", "Content-Length"),
+        (b"content-type: application/vscode-jsonrpc; charset=utf-8", "Content-Length"),
+    ],
+)
+def test_another_protocol_is_known_by_its_first_line(line: bytes, word: str) -> None:
+    error = jsonrpc.other_protocol(line)
+    assert error is not None
+    assert error.code == jsonrpc.INVALID_REQUEST
+    assert word in str(error.data)
+
+
+@pytest.mark.parametrize("line", [b'{"a": 1}', b"[1]", b'"a: b"', b"{oops", b"null", b"GET", b""])
+def test_no_json_and_no_typing_error_is_taken_for_another_protocol(line: bytes) -> None:
+    assert jsonrpc.other_protocol(line) is None
+
+
+def test_a_line_of_too_many_values_is_too_large() -> None:
+    line = '{"jsonrpc":"2.0","id":1,"method":"m","params":[' + "1," * jsonrpc.MAX_NODES + "1]}"
+    parsed = jsonrpc.parse(line.encode())
+    assert isinstance(parsed, Invalid)
+    assert (parsed.error.code, parsed.id) == (jsonrpc.TOO_LARGE, None)

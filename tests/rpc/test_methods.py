@@ -19,7 +19,7 @@ from ordernpay.config import Access, Rpc
 from ordernpay.events import Events
 from ordernpay.gateway import Gateway
 from ordernpay.journal import Journal, JournalUnavailable
-from ordernpay.jsontext import JsonObject, JsonValue
+from ordernpay.jsontext import JsonObject, JsonValue, dumps, loads
 from ordernpay.outcomes import Failure, ended, succeeded
 from ordernpay.rpc import condition
 from ordernpay.rpc import methods as module
@@ -55,9 +55,10 @@ class Kiosk:
     def peer(self) -> Peer:
         return Peer(1, self.caller.uid, 0)
 
-    async def notify(self, method: str, params: JsonObject) -> None:
-        assert method == "event"
-        self.told.append(params)
+    async def send(self, text: str) -> None:
+        message: Any = loads(text)
+        assert (message["jsonrpc"], message["method"]) == ("2.0", "event")
+        self.told.append(message["params"])
         if self.reads is not None:
             await self.reads.wait()
 
@@ -92,7 +93,8 @@ class Bench:
         return await self.methods.call(client or Kiosk(), method, params)  # type: ignore[arg-type]
 
     async def call(self, method: str, params: Any = None, client: Kiosk | None = None) -> Any:
-        return (await self.reply(method, params, client)).value
+        reply = await self.reply(method, params, client)
+        return reply.value if reply.text is None else loads(reply.text)
 
     async def fails(self, method: str, params: Any = None, client: Kiosk | None = None) -> RpcError:
         with pytest.raises(RpcError) as caught:
@@ -190,7 +192,7 @@ async def test_the_journals_rows_are_told_page_by_page(tmp_path: Path) -> None:
         page = await it.call("command.list", {"limit": 2, "after": page["next"]})
         page = await it.call("command.list", {"limit": 2, "after": page["next"]})
         assert ([row["command_id"] for row in page["commands"]], page["next"]) == ([ids[0]], None)
-        assert (await it.call("command.list", {"session": "other"}))["commands"] == []
+        assert (await it.fails("command.list", {"session": "other"})).code == -32007
         error = await it.fails("command.list", {"after": "pruned-meanwhile"})
         assert isinstance(error.data, dict)
         assert (error.code, error.data["details"][0]["path"]) == (-32602, "after")  # type: ignore[index,call-overload]
@@ -590,7 +592,7 @@ async def test_a_journal_that_cannot_be_written_is_an_overload_for_whoever_needs
 async def test_the_document_describes_itself(tmp_path: Path) -> None:
     async with bench(tmp_path) as it:
         assert (await it.call("rpc.discover"))["openrpc"].startswith("1.")
-        assert (await it.reply("rpc.discover", None, Kiosk(KIOSK))).value == module.openrpc()
+        assert await it.call("rpc.discover", None, Kiosk(KIOSK)) == loads(dumps(module.openrpc()))
 
 
 async def test_a_read_that_the_vendor_could_not_answer_says_so(tmp_path: Path) -> None:
@@ -602,3 +604,86 @@ async def test_a_read_that_the_vendor_could_not_answer_says_so(tmp_path: Path) -
         assert (error.code, error.data["state"], error.data["retryable"]) == (1008, "failed", True)  # type: ignore[index,call-overload]
         it.session.script = None
         assert succeeded({}).state == (await it.call("order.list", {}))["state"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"), [("order.creat", "order.create"), ("comand.list", "command.list"), ("zz", None)]
+)
+async def test_a_method_that_there_is_not_is_named_with_the_nearest(
+    tmp_path: Path, asked: str, nearest: str | None
+) -> None:
+    async with bench(tmp_path) as it:
+        error = await it.fails(asked)
+        assert error.code == -32601
+        assert asked in error.message
+        assert error.data["details"] == {"method": asked, "nearest": nearest}  # type: ignore[index,call-overload]
+        assert (f"did you mean {nearest}?" in error.message) == (nearest is not None)
+
+
+async def test_a_method_with_anything_in_its_name_is_told_harmlessly(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        error = await it.fails("\x1b[2J" + "x" * 100_000)
+        assert len(error.message) < 100
+        assert error.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("session.get", {"session": "baar"}),
+        ("command.list", {"session": "baar"}),
+        ("event.list", {"sessions": ["bar", "baar"]}),
+        ("event.subscribe", {"sessions": ["baar"]}),
+        ("order.create", CALL | {"session": "baar"}),
+    ],
+)
+async def test_a_mistyped_session_is_refused_with_the_nearest_and_never_answered_by_emptiness(
+    tmp_path: Path, method: str, params: JsonObject
+) -> None:
+    async with bench(tmp_path) as it:
+        error = await it.fails(method, params)
+        assert error.code == -32007
+        assert error.message == "no session baar; did you mean bar?"
+        assert error.data["details"] == {"sessions": ["bar"], "nearest": "bar"}  # type: ignore[index,call-overload]
+
+
+async def test_the_history_of_a_session_that_is_configured_no_more_can_be_read(tmp_path: Path) -> None:
+    async with bench(tmp_path) as it:
+        await it.call("order.create", CALL)
+        del it.gateway.sessions["bar"]
+        assert len((await it.call("command.list", {"session": "bar"}))["commands"]) == 1
+        assert len((await it.call("event.list", {"sessions": ["bar"]}))["events"]) == 1
+
+
+@pytest.mark.parametrize("filters", [{"sessions": []}, {"kinds": []}, {"kinds": ["no.such"]}])
+@pytest.mark.parametrize("method", ["event.list", "event.subscribe"])
+async def test_a_filter_that_lets_nothing_through_is_refused(tmp_path: Path, method: str, filters: JsonObject) -> None:
+    async with bench(tmp_path) as it:
+        error = await it.fails(method, filters)
+        assert error.code == -32602
+        assert error.data["details"][0]["path"].startswith(next(iter(filters)))  # type: ignore[index,call-overload,union-attr]
+
+
+async def test_pages_end_by_their_size_and_lead_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE_SIZE", 5_000)
+    async with bench(tmp_path) as it:
+        for number in range(9):
+            order = ORDER | {"notes": ["x" * 1_000]}
+            await it.call("order.create", {"order": order, "idempotency_key": f"k{number}", "timeout": 5})
+        keys, after = [], None
+        while True:
+            page = await it.call("command.list", {"limit": 100, "after": after})
+            keys += [one["idempotency_key"] for one in page["commands"]]
+            assert len(page["commands"]) < 9
+            after = page["next"]
+            if after is None:
+                break
+        assert keys == [f"k{number}" for number in reversed(range(9))]
+        monkeypatch.setattr(module, "PAGE_SIZE", 500)
+        seqs, since, more = [], 0, True
+        while more:
+            page = await it.call("event.list", {"limit": 100, "since": since})
+            seqs += [one["seq"] for one in page["events"]]
+            since, more = seqs[-1], page["more"]
+            assert len(page["events"]) < 9
+        assert seqs == [*range(1, 10)]

@@ -3,10 +3,11 @@
 import os
 import select
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import anyio
 import pytest
@@ -14,8 +15,10 @@ from structlog.testing import capture_logs
 
 from ordernpay.jsontext import JsonObject, JsonValue, dumps, loads
 from ordernpay.rpc import jsonrpc
+from ordernpay.rpc import server as server_module
 from ordernpay.rpc.server import Client, ClientGone, Limits, Reply, Server
 from ordernpay.rpc.sockets import Peer, listen_unix
+from ordernpay.workload import Load
 from tests.rpc.test_jsonrpc import SPECIFICATION, perform, without_data
 
 SECRET = "pin-4711"
@@ -306,7 +309,9 @@ async def test_a_client_too_many_is_told_so(path: Path) -> None:
                     with Wire(path) as third:
                         error = await third.error()
                         assert error["code"] == -32002
-                        assert error["data"] == jsonrpc.error_data("overloaded", retryable=True, details={"clients": 2})
+                        assert error["data"] == jsonrpc.error_data(
+                            "overloaded", retryable=True, details={"clients": 2, "of_one_user": 1, "reserved": 0}
+                        )
                         assert await third.line() == b""
             await until(lambda: server.stats.now == 0)
             with Wire(path) as again:
@@ -359,8 +364,9 @@ async def test_a_half_closed_client_gets_its_answers(path: Path) -> None:
             await wire.call("blob", {"size": 3_000_000}, id_=2)
             await wire.send('{"jsonrpc":"2.0","id":3,"method":"echo"')
             wire.socket.shutdown(socket.SHUT_WR)
-            answer = await wire.answer_object()
-            assert (answer["id"], len(str(answer["result"]))) == (2, 3_000_000)
+            answers = {str(one["id"]): one for one in [await wire.answer_object(), await wire.answer_object()]}
+            assert len(str(answers["2"]["result"])) == 3_000_000
+            assert "Parse error" in str(answers["None"]["error"])
             toys.gate.set()
             assert (await wire.answer_object())["id"] == 1
             assert await wire.line() == b""
@@ -626,3 +632,150 @@ async def test_no_descriptors_left_is_no_end(path: Path, monkeypatch: pytest.Mon
 def test_a_reply_and_a_peer_are_plain_values() -> None:
     assert Reply({"a": 1}) == Reply({"a": 1})
     assert Peer(1, 2, 3) == Peer(1, 2, 3)
+
+
+async def test_a_whole_last_line_without_its_end_is_answered(path: Path) -> None:
+    async with serving(path, Toys()):
+        with Wire(path) as wire:
+            await wire.send('{"jsonrpc":"2.0","id":4,"method":"echo","params":{"a":1}}')
+            wire.socket.shutdown(socket.SHUT_WR)
+            assert await wire.answer_object() == {"jsonrpc": "2.0", "id": 4, "result": {"a": 1}}
+            assert await wire.line() == b""
+
+
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "Content-Length: 2\r\n\r\n{}\r\n"])
+async def test_another_protocol_gets_one_line_and_the_end(path: Path, head: str) -> None:
+    async with serving(path, Toys()) as server:
+        with Wire(path) as wire:
+            await wire.send(head)
+            error = await wire.error()
+            assert error["code"] == -32600
+            assert "one JSON value a line" in str(error["data"])
+            assert await wire.line() == b""
+        await until(lambda: server.stats.now == 0)
+
+
+async def test_lines_in_flight_have_a_bound_in_bytes_and_only_those_beyond_it_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys = Toys()
+    async with serving(path, toys) as server:
+        monkeypatch.setattr(server.loads, "working", Load(100_000, 150_000))
+        with Wire(path) as wire, Wire(path) as other, Wire(path) as third:
+            for asker in (wire, other):
+                await asker.call("wait", {"x": "y" * 60_000}, id_=1)
+            await until(lambda: len(toys.started) == 2)
+            for id_, asker in ((2, wire), (3, third)):
+                await asker.call("echo", {"x": "y" * 60_000}, id_=id_)
+                answer = await asker.answer_object()
+                assert (answer["id"], answer["error"]["code"]) == (id_, -32002)  # type: ignore[index,call-overload]
+                await asker.call("echo", {"small": 1}, id_=4)
+                assert (await asker.answer_object())["id"] == 4
+            toys.gate.set()
+            await wire.answer()
+            await wire.call("echo", {"x": "y" * 60_000}, id_=5)
+            assert (await wire.answer_object())["id"] == 5
+        await until(lambda: server.stats.now == 0)
+        assert server.loads.working.total == 0
+
+
+async def test_beginnings_of_lines_have_a_bound_for_all_clients(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(path, Toys()) as server:
+        monkeypatch.setattr(server.loads, "receiving", Load(1_000_000, 150_000))
+        with Wire(path) as first, Wire(path) as second:
+            await first.send("x" * 100_000)
+            await until(lambda: server.loads.receiving.total == 100_000)
+            await second.send("x" * 100_000)
+            assert (await second.error())["code"] == -32002
+            assert await second.line() == b""
+            await first.send("\n")
+            assert (await first.error())["code"] == -32700
+        await until(lambda: server.stats.now == 0)
+        assert server.loads.receiving.total == 0
+
+
+async def test_who_leaves_most_unread_is_cut_off_where_all_together_leave_too_much(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(path, Toys(), Limits(grace_seconds=0.1)) as server:
+        monkeypatch.setattr(server.loads, "answers", Load(1, 3_000_000))
+        with Wire(path) as mute, Wire(path) as polite:
+            for id_ in (1, 2):
+                await mute.call("blob", {"size": 1_000_000}, id_=id_)
+            await until(lambda: server.loads.answers.total > 1_900_000)
+            await polite.call("blob", {"size": 1_500_000})
+            assert len(str((await polite.answer_object())["result"])) == 1_500_000
+            await until(lambda: server.stats.cut_off == 1)
+            await until(lambda: server.loads.answers.total == 0)
+
+
+async def test_a_dear_line_of_one_client_is_read_beside_the_loop(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[str] = set()
+
+    def parse(line: bytes, **bounds: int) -> Any:
+        threads.add(threading.current_thread().name)
+        return jsonrpc.Invalid(jsonrpc.parse_error("x"))
+
+    monkeypatch.setattr(jsonrpc, "parse", parse)
+    async with serving(path, Toys()):
+        with Wire(path) as wire:
+            await wire.send("1\n")
+            await wire.error()
+            assert threads == {threading.current_thread().name}
+            await wire.send("[" + "1," * 10_000 + "1]\n")
+            await wire.error()
+            assert any(name.startswith("large") for name in threads)
+
+
+def peers(monkeypatch: pytest.MonkeyPatch, *uids: int) -> None:
+    """Let the clients that connect next be of these users, and the last of them all that follow."""
+    waiting = [*uids]
+
+    def peer(_: socket.socket) -> Peer:
+        return Peer(1, waiting.pop(0) if len(waiting) > 1 else waiting[0], 0)
+
+    monkeypatch.setattr(server_module, "peer_of", peer)
+
+
+async def test_one_user_gets_a_share_and_administrators_a_reserve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(path, Toys(), Limits(clients=16)) as server:  # 2 reserved, 7 for one user
+        with ExitStack() as stack:
+
+            async def joins(uid: int) -> bool:
+                peers(monkeypatch, uid)
+                wire = stack.enter_context(Wire(path))
+                await wire.call("echo", {})
+                return "result" in await wire.answer_object()
+
+            assert [await joins(7) for _ in range(9)] == [True] * 7 + [False] * 2
+            assert [await joins(8) for _ in range(8)] == [True] * 7 + [False]
+            assert not await joins(9)
+            assert [await joins(0) for _ in range(3)] == [True, True, False]
+        await until(lambda: server.stats.now == 0)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_client_with_which_nothing_goes_on_makes_room_for_another(
+    path: Path,
+    asks: bool,  # noqa: FBT001 - parametrised
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "IDLE_FRESH", 0.05)
+    monkeypatch.setattr(server_module, "IDLE", 0.1)
+    peers(monkeypatch, 7)
+    toys = Toys()
+    async with serving(path, toys, Limits(clients=8, grace_seconds=0.1)):  # 3 for one user
+        with Wire(path) as busy, Wire(path) as idle, Wire(path) as later:
+            await busy.call("wait", id_=1)
+            for wire in (idle, later) if asks else (later,):
+                await wire.call("echo", {})
+                await wire.answer()
+
+            came_in = False
+            while not came_in:
+                with Wire(path) as new:
+                    await new.call("echo", {}, id_=5)
+                    came_in = "result" in await new.answer_object()
+            assert (await idle.answer_object())["params"] == {"reason": "idle"}
+            toys.gate.set()
+            assert (await busy.answer_object())["id"] == 1
