@@ -110,6 +110,17 @@ class Flights:
         """Find one by its id."""
         return self._by_id.get(command_id)
 
+    def ends(self, session: Session) -> list[anyio.Event]:
+        """Set when each of those has ended that a session performs now."""
+        return [running.done for running in self if running.session is session]
+
+    def leave(self, session: Session) -> int:
+        """Have what a closed session performs go on elsewhere; return how many those are."""
+        left = [running for running in self if running.session is session]
+        for running in left:
+            running.leave()
+        return len(left)
+
     def find(self, session: str, key: str) -> Running | None:
         """Find one by its idempotency key."""
         return self._by_key.get((session, key))

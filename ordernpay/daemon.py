@@ -15,12 +15,11 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import structlog
-from attrs import define, field
 
 from ordernpay import __version__, patience
 from ordernpay.certificates import Certificate
 from ordernpay.clock import Clock, SystemClock
-from ordernpay.config import Config, ConfigError, Inbound, SessionConfig, load
+from ordernpay.config import Config, ConfigError, Inbound, load
 from ordernpay.conversion import Fault, Faults
 from ordernpay.events import Events
 from ordernpay.gateway import Gateway
@@ -33,20 +32,21 @@ from ordernpay.rpc.methods import Methods
 from ordernpay.rpc.server import Limits, Server
 from ordernpay.rpc.sockets import BoundSocket, NoSuchGroup, SocketError, inherited_sockets, listen_unix
 from ordernpay.rules import shown
-from ordernpay.standing import needs_restart, standing
+from ordernpay.sessions import Sessions
+from ordernpay.standing import needs_restart, standing, written
 from ordernpay.starting import open_or_stop
 from ordernpay.systemd import Notifier, watch
-from ordernpay.vendors import CONFIGS, open_session
-from ordernpay.vendors.backoff import BackOff
-from ordernpay.vendors.protocol import Session
+from ordernpay.vendors import CONFIGS
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LAST_WORDS = 1.0
 """Seconds that a stop waits for answers that are known to be queued for their callers."""
 CLOSING = 10.0
 """Seconds for all of a stop that follows the drain: sessions closed, the journal written."""
-SESSION_AGAIN = (0.5, 60.0)
-"""Shortest and longest ceiling of the seconds until a session that broke is run again."""
+WRITTEN = 0.2
+WRITTEN_HALF = 2.0
+"""Seconds for which a file has not changed before it counts as written whole: the latter where sessions are missing."""
+
 TELL_EVERY = 1.0
 CLOCK_EVERY = 1.0
 CLOCK_JUMP = 2.0
@@ -57,16 +57,6 @@ log = structlog.get_logger(__name__)
 
 class StartFailed(Exception):
     """The daemon cannot start; the text says what to do."""
-
-
-@define(eq=False)
-class _Open:
-    """A session that runs, and what ends it."""
-
-    session: Session
-    config: SessionConfig
-    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
-    ended: anyio.Event = field(factory=anyio.Event)
 
 
 class Daemon:
@@ -111,8 +101,7 @@ class Daemon:
             )
         )
         self._http: HttpDoor | None = None
-        self._open: dict[str, _Open] = {}
-        self._sessions_tasks: anyio.abc.TaskGroup | None = None
+        self.sessions = Sessions(self.gateway, self.clock)
         self._stopping = anyio.Event()
         self.serving = anyio.Event()
 
@@ -211,9 +200,8 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self.gateway.run)
             async with anyio.create_task_group() as sessions:
-                self._sessions_tasks = sessions
-                for name, config in self.config.sessions.items():
-                    self._open_session(name, config)
+                self.sessions.own(sessions)
+                self.sessions.replace(self.config)
                 left_open = await self.gateway.recover()
                 async with anyio.create_task_group() as doors:
                     if received is not None:
@@ -232,7 +220,7 @@ class Daemon:
                     self.serving.set()
                     await self._count_unknown()
                     self.notifier.ready(self._standing())
-                    log.info("daemon_started", version=__version__, sessions=len(self._open), left_open=left_open)
+                    log.info("daemon_started", version=__version__, sessions=len(self.sessions), left_open=left_open)
                     await self._stopping.wait()
                     log.info("daemon_stopping", in_flight=self.gateway.in_flight)
                     self.notifier.stopping(self.config.daemon.drain_seconds + CLOSING)
@@ -243,32 +231,7 @@ class Daemon:
                     tell_held_back(everything=True)
                     log.info("daemon_stopped", left_to_next_start=left)
 
-    # Sessions
-
-    def _open_session(self, name: str, config: SessionConfig) -> None:
-        publish = self.gateway.publisher(name)
-        inbound = self.config.inbound or Inbound()
-        opened = _Open(open_session(name, config, inbound, publish, self.clock), config)
-        self._open[name] = opened
-        self.gateway.sessions[name] = opened.session
-        self.gateway.limits[name] = config.max_in_flight
-        if self._sessions_tasks is not None:
-            self._sessions_tasks.start_soon(self._run_session, opened)
-
-    @staticmethod
-    async def _run_session(opened: _Open) -> None:
-        """Run a session until it is closed; one that breaks is run again, since the others have no part in its fault."""
-        try:
-            back_off = BackOff(*SESSION_AGAIN)
-            with opened.scope:
-                while True:
-                    try:
-                        await opened.session.run()
-                    except Exception:
-                        log.exception("session_broke", session=opened.session.name, vendor=opened.session.vendor)
-                    await anyio.sleep(back_off.after_miss())
-        finally:
-            opened.ended.set()
+    # Reload
 
     async def reload(self) -> None:
         """Read the configuration again: sessions are opened, closed or opened anew, those unchanged are not touched.
@@ -276,23 +239,18 @@ class Daemon:
         Raises:
             ConfigError: the file cannot be used; nothing was changed.
         """
+        await written(self.config.file, WRITTEN)
         config = load(self.config.file, CONFIGS)
+        if not {*self.config.sessions} <= {*config.sessions}:  # perhaps the half of a file, at the end of a table
+            await written(self.config.file, WRITTEN_HALF)
+            config = load(self.config.file, CONFIGS)
+        if self.config.sessions and not config.sessions:
+            fault = Fault("sessions", "expected at least one session; an empty file ends none of those that run")
+            raise ConfigError(config.file, [fault])
         self._show_certificate(config)
-        gone = [name for name, opened in self._open.items() if config.sessions.get(name) != opened.config]
-        closing = [self._open.pop(name) for name in gone]
         self.config = config
         self.methods.admit_by(Gatekeeper(config.rpc))
-        fresh = [name for name in config.sessions if name not in self._open]
-        for name in fresh:  # before anything is waited for: a session that stays is there for every call
-            self._open_session(name, config.sessions[name])
-        for opened in closing:
-            if opened.session.name not in self._open:
-                del self.gateway.sessions[opened.session.name]
-            opened.scope.cancel()
-        for opened in closing:
-            await opened.ended.wait()
-        for opened in closing:
-            self.gateway.hand_over(opened.session)
+        gone, fresh = self.sessions.replace(config)
         log.info("configuration_reloaded", closed=gone, opened=fresh)
         restart = self._needs_restart()
         if restart:
@@ -358,11 +316,7 @@ class Daemon:
         return await patience.comes_round(self.journal)
 
     async def _sessions_move(self) -> str | None:
-        for name, opened in self._open.items():
-            overdue = "has ended" if opened.ended.is_set() else opened.session.status().overdue
-            if overdue is not None:
-                return f"{name}: {overdue}"
-        return None
+        return self.sessions.overdue()
 
     async def _watch_clocks(self) -> None:
         """A machine that slept has connections that only look alive."""
@@ -372,8 +326,7 @@ class Daemon:
             await anyio.sleep(CLOCK_EVERY)
             asleep_now, wall_now = self.clock.now() - self.clock.awake(), self.clock.wall() - self.clock.now()
             if asleep_now - asleep > CLOCK_JUMP:
-                for opened in self._open.values():
-                    opened.session.suspect(f"the machine slept for {asleep_now - asleep:.0f} s")
+                self.sessions.suspect(f"the machine slept for {asleep_now - asleep:.0f} s")
             if abs(wall_now - wall) > CLOCK_JUMP:
                 log.warning("wall_clock_stepped", seconds=round(wall_now - wall, 1))
             asleep, wall = asleep_now, wall_now

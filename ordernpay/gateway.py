@@ -21,7 +21,7 @@ import structlog
 from attrs import evolve
 
 from ordernpay import crash, patience, refusals
-from ordernpay.attempts import Answer, Flights, JournaledAttempt, ReadAttempt, Running, Stopwatch
+from ordernpay.attempts import Answer, Flights, JournaledAttempt, Running, Stopwatch
 from ordernpay.clock import Clock
 from ordernpay.commands import SHORTEST_TIMEOUT, Command, Common, new_id, read_params
 from ordernpay.conversion import Faults
@@ -30,6 +30,7 @@ from ordernpay.journal import OPEN, InvalidTransition, Journal, JournalUnavailab
 from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
 from ordernpay.publisher import SessionPublisher
+from ordernpay.reads import Reads
 from ordernpay.recovery import known_by_key, ready_to_go_on
 from ordernpay.vendors.protocol import Prepared, Publish, Session
 from ordernpay.workload import Load, beside_if_large, weigh
@@ -51,6 +52,7 @@ class Gateway:
         self.limits: dict[str, int] = {}
         self._flights = Flights()
         self.load = Load()
+        self._reads = Reads(self.sessions, clock)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._draining = False
         self._waiting = 0
@@ -66,8 +68,7 @@ class Gateway:
 
     async def recover(self) -> int:
         """Go on with what an earlier life left open, as the table of states says; how many commands that were."""
-        rows = await self.journal.open_commands()
-        for row in rows:
+        for row in (rows := await self.journal.open_commands()):
             self._resume(row)
         return len(rows)
 
@@ -82,10 +83,11 @@ class Gateway:
     async def stop(self) -> None:
         """Leave what is under way to the next start, and tell those who wait."""
         self._draining = True
+        self._reads.stop()
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
         with anyio.move_on_after(1):
-            while self._waiting:
+            while self._waiting or self._reads:
                 await anyio.lowlevel.checkpoint()
 
     @property
@@ -170,7 +172,7 @@ class Gateway:
     async def _read(self, session: Session, command: Command, prepared: Prepared) -> Answer:
         watch = Stopwatch(self.clock)
         with self.counts.flying(session.name), self.load.holding(session.name, weigh(prepared.kept)):
-            outcome = await session.perform(command, prepared, ReadAttempt(self.clock.now() + command.timeout))
+            outcome = await self._reads.perform(session, command, prepared)
         self.counts.ended(command, outcome, {"whole": watch.stages()["whole"]}, command.id)
         return Answer(command.id, session.name, outcome.state, outcome)
 
@@ -182,10 +184,7 @@ class Gateway:
             command, prepared.kept, prepared.whole, wall + command.timeout, wall, peer_uid, prepared.vendor_ids
         )
         watch = Stopwatch(self.clock)
-        with (
-            self.counts.flying(session.name),
-            anyio.CancelScope(shield=True),
-        ):  # a caller that goes now leaves no orphan
+        with self.counts.flying(session.name), anyio.CancelScope(shield=True):  # a caller that goes leaves no orphan
             joined = self._flights.find(session.name, command.key)
             if joined is None or joined.overtaken:
                 with watch.writing():
@@ -323,11 +322,14 @@ class Gateway:
                 return refusals.broken(attempt)
         return None
 
-    def hand_over(self, closed: Session) -> None:
-        """A session was closed, and perhaps opened anew: what is under way on the old one goes on with the new one."""
-        for running in self._flights:
-            if running.session is closed:
-                running.leave()
+    async def idle(self, session: Session) -> None:
+        """Return when all has ended that is under way on a session, which takes nothing new."""
+        for done in self._flights.ends(session) + self._reads.ends(session):
+            await done.wait()
+
+    def hand_over(self, closed: Session) -> int:
+        """Have a closed session's commands and reads go on with the one in its place; return how many those are."""
+        return self._flights.leave(closed) + self._reads.leave(closed)
 
     def _resume(self, row: Row) -> None:
         ready, watch = ready_to_go_on(self.sessions, row), Stopwatch(self.clock)

@@ -1,8 +1,11 @@
 """How the daemon stands, in one line for a person; and what of a new configuration only a restart can bring."""
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
+import anyio
 import attrs
 
 from ordernpay.clock import rfc3339
@@ -10,6 +13,7 @@ from ordernpay.config import Config
 from ordernpay.vendors.protocol import Session
 
 REASON_MOST: Final = 120
+LOOKS: Final = 5
 
 TAKEN_OVER: Final = frozenset(
     {"daemon.drain_seconds", "rpc.access", "rpc.admin_group", "inbound.tls_certificate", "inbound.tls_key"}
@@ -59,3 +63,15 @@ def needs_restart(started: Config, wanted: Config) -> list[str]:
             and getattr(before, name.partition(".")[2]) != getattr(after, name.partition(".")[2])
         ]
     return changed
+
+
+async def written(file: Path, seconds: float) -> None:
+    """Return once a file has not changed for so long, since who reads it sooner may read a half; and in any case soon."""
+    for _ in range(LOOKS):
+        try:
+            age = time.time() - (await anyio.Path(file).stat()).st_mtime
+        except OSError:  # whoever reads it then says why
+            return
+        if not 0 <= age < seconds:  # a file from the future is none that is being written
+            return
+        await anyio.sleep(seconds - age + 0.01)

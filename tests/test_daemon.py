@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from ordernpay import daemon as module
+from ordernpay import sessions as module
 from ordernpay.config import SessionConfig
-from ordernpay.daemon import Daemon
 from tests.support.fakes import ScriptedSession
 from tests.support.wait import until
 
@@ -25,11 +24,11 @@ class Breaking(ScriptedSession):
 
 
 async def test_a_session_that_breaks_is_run_again_and_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SESSION_AGAIN", (0.01, 0.01))
+    monkeypatch.setattr(module, "AGAIN", (0.01, 0.01))
     session = Breaking()
-    opened = module._Open(session, SessionConfig("scripted"))
+    opened = module.OpenSession(session, SessionConfig("scripted"))
     with capture_logs() as lines:
-        running = asyncio.create_task(Daemon._run_session(opened))
+        running = asyncio.create_task(opened.run())
         await until(lambda: session.runs == 3)
         assert not opened.ended.is_set()
         opened.scope.cancel()

@@ -257,6 +257,19 @@ class Session(Protocol):
         """Keep the connection for as long as the session lives."""
         ...
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether its vendor has one connection for an outlet, so that a second one would disturb the first."""
+        ...
+
+    def follow(self, taken: Callable[[], None]) -> None:
+        """Take over from an old session, which may end what it has under way; `taken` is called when the vendor comes."""
+        ...
+
+    async def retire(self) -> None:
+        """Tell nothing more, since a successor does; return once what is under way could end with that one only."""
+        ...
+
     def status(self) -> SessionStatus:
         """How it stands now."""
         ...

@@ -132,6 +132,16 @@ class RedactedSession:
     async def run(self) -> None:
         await self._session.run()
 
+    @property
+    def exclusive(self) -> bool:
+        return self._session.exclusive
+
+    def follow(self, taken: Callable[[], None]) -> None:
+        self._session.follow(taken)
+
+    async def retire(self) -> None:
+        await self._session.retire()
+
     def status(self) -> SessionStatus:
         status = self._session.status()
         if status.last_error is None:

@@ -138,6 +138,11 @@ class RestLine:
             for what, part in parts.items():
                 tasks.start_soon(self.health.keep_running, part, what)
 
+    async def retire(self) -> None:
+        """Tell nothing more; what is under way can end here however long it takes."""
+        self.health.retired = True
+        await anyio.sleep_forever()
+
     async def keep_probing(self, probe: Callable[[], Awaitable[None]], every: float) -> None:
         """Find out how the way stands: at once, every so often while it is up, with back-off while it is not, slowly where it refuses us."""
         misses = 0

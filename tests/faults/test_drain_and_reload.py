@@ -207,7 +207,7 @@ async def test_sighup_with_a_broken_file_keeps_everything(artifacts: Path) -> No
 
 
 async def test_a_command_under_way_on_a_session_that_changes_goes_on_with_the_new_one(artifacts: Path) -> None:
-    async with venue(artifacts) as bar, kiosk.kiosk(bar.daemon.socket) as one:
+    async with venue(artifacts, drain_seconds=0.5) as bar, kiosk.kiosk(bar.daemon.socket) as one:
         bar.pos.faults.plan(Fault.SILENT)
         number = one.begin("order.create", kiosk.create("key", timeout=8))
         await until(lambda: bar.shop.requests)
@@ -242,17 +242,18 @@ async def test_calls_that_come_while_a_session_changes_are_served(artifacts: Pat
 
 
 async def test_a_command_under_way_on_a_session_that_is_removed_is_told_as_unknown(artifacts: Path) -> None:
-    async with venue(artifacts) as bar, kiosk.kiosk(bar.daemon.socket) as one:
+    async with venue(artifacts, drain_seconds=0.5) as bar, kiosk.kiosk(bar.daemon.socket) as one:
         bar.pos.faults.plan(Fault.SILENT)
-        number = one.begin("order.create", kiosk.create("key", timeout=60))
+        number = one.begin("order.create", kiosk.create("key", timeout=60, session="bar"))
         await until(lambda: bar.shop.requests)
         kept = bar.daemon.tables["sessions"].pop("bar")
+        bar.daemon.tables["sessions"]["terrace"] = kept
         await bar.hang_up()
         error = (await one.answer(number, 20))["error"]
         assert (error["code"], error["data"]["state"]) == (1006, "unknown")
         bar.daemon.tables["sessions"]["bar"] = kept
         await bar.hang_up()
-        outcome = await kiosk.insist(bar.daemon.socket, "order.create", kiosk.create("key"))
+        outcome = await kiosk.insist(bar.daemon.socket, "order.create", kiosk.create("key", session="bar"))
         assert (outcome["state"], len(bar.shop.acts)) == ("succeeded", 1)
 
 

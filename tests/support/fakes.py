@@ -105,6 +105,8 @@ class ScriptedSession:
     refuse: Exception | None = None
     reconnects: int = 0
     offered: tuple[Door | WebsocketDoor, ...] = ()
+    exclusive: bool = False
+    taken: Callable[[], None] | None = None
 
     def unsupported(self, method: str) -> Failure | None:
         return lacking(self.vendor, self.commands, method)
@@ -126,6 +128,12 @@ class ScriptedSession:
         return await act(command, attempt)
 
     async def run(self) -> None:
+        await anyio.sleep_forever()
+
+    def follow(self, taken: Callable[[], None]) -> None:
+        self.taken = taken
+
+    async def retire(self) -> None:
         await anyio.sleep_forever()
 
     def status(self) -> SessionStatus:

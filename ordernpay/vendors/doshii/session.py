@@ -83,6 +83,7 @@ class DoshiiSession:
     """One location behind Doshii."""
 
     vendor = "doshii"
+    exclusive = False
     options = Options
 
     def __init__(self, name: str, config: DoshiiConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
@@ -295,6 +296,12 @@ class DoshiiSession:
         elif answer.failure is not None:
             refused = answer.failure.kind == "unauthorised"
             self._line.change("refused" if refused else "down", answer.failure.message)
+
+    def follow(self, taken: Callable[[], None]) -> None:
+        """Each has connections of its own."""
+
+    async def retire(self) -> None:
+        await self._line.retire()
 
     def status(self) -> SessionStatus:
         return self._line.status()

@@ -66,9 +66,16 @@ def outlet_of_token(token: str) -> bytes | None:
 
 
 class TokenDesk:
-    """Checks a POS' credentials and hands out tokens for one outlet, each with a lifetime."""
+    """Checks a POS' credentials and hands out tokens for one outlet, each with a lifetime.
 
-    def __init__(self, config: OrderNPayConfig, clock: Clock) -> None:
+    Args:
+        config: of the session.
+        clock: for the tokens' end.
+        parameter: of a query, in which a token comes back.
+    """
+
+    def __init__(self, config: OrderNPayConfig, clock: Clock, parameter: str = "token") -> None:
+        self._parameter = parameter
         self._config = config
         self._clock = clock
         self.outlet = outlet_of(config.provider_outlet_id or "", config.pos_remote_id or "")
@@ -94,6 +101,14 @@ class TokenDesk:
         if not matches or not all(matches):
             return None
         return HttpAnswer(200, {"AccessToken": self.issue(), "ErrorMessage": None})
+
+    def token_of(self, request: HttpRequest) -> str:
+        """The token that a websocket's address has."""
+        return request.query.get(self._parameter, "")
+
+    def find(self, request: HttpRequest) -> bytes | None:
+        """The outlet of that token, if it is one."""
+        return outlet_of_token(self.token_of(request))
 
     def issue(self) -> str:
         """A token that is good for `token_seconds`."""

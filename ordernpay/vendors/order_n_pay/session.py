@@ -25,20 +25,13 @@ from ordernpay import crash
 from ordernpay.clock import Clock
 from ordernpay.commands import Command
 from ordernpay.config import Inbound
-from ordernpay.outcomes import (
-    Failure,
-    Outcome,
-    ended,
-    expired,
-    session_unavailable,
-    unknown,
-)
+from ordernpay.outcomes import Failure, Outcome, ended, expired, session_unavailable, unknown
 from ordernpay.redaction import of_session
 from ordernpay.vendors.backoff import BackOff
 from ordernpay.vendors.health import SessionHealth
 from ordernpay.vendors.order_n_pay import answers, exchange
 from ordernpay.vendors.order_n_pay.dial import POLICY_VIOLATION, CredentialsRefused, Unreachable, open_link
-from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk, outlet_of_request, outlet_of_token
+from ordernpay.vendors.order_n_pay.listen import REFUSAL, TokenDesk, outlet_of_request
 from ordernpay.vendors.order_n_pay.preparation import Work, is_derived, prepare, supported, unsupported
 from ordernpay.vendors.order_n_pay.settings import Options, OrderNPayConfig
 from ordernpay.vendors.order_n_pay.wire import AUTH_PATH
@@ -76,12 +69,12 @@ class OrderNPaySession:
     """One outlet's POS, reached by dialling it or by waiting for it."""
 
     vendor = "order-n-pay"
+    exclusive = True
     options = Options
 
     def __init__(self, name: str, config: OrderNPayConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
         self.name = name
         self._config = config
-        self._token_parameter = inbound.token_parameter
         self._reporter = Reporter(name, publish, self._told)
         self._clock = clock
         self._exchange = exchange.Exchange()
@@ -90,6 +83,8 @@ class OrderNPaySession:
         self._link_scope: anyio.CancelScope | None = None
         self._up = Signal()
         self._writable = Signal()
+        self._down = Signal()
+        self._taken: Callable[[], None] | None = None
         self._hurry = Signal()
         self._probe_now = Signal()
         self._pulse = Pulse("its connection")
@@ -98,7 +93,7 @@ class OrderNPaySession:
         self._counters = dict.fromkeys(
             ("connections", "answers", "late_answers", "unmatched_answers", "garbage", "superseded"), 0
         )
-        self._desk = TokenDesk(config, clock)
+        self._desk = TokenDesk(config, clock, inbound.token_parameter)
         self.commands = supported(config)
         self._log = log.bind(session=name, vendor=self.vendor)
         first: SessionState = "down" if config.role == "listen" else "connecting"
@@ -215,7 +210,7 @@ class OrderNPaySession:
     async def _dial(self) -> None:
         config = self._config
         back_off = BackOff(config.reconnect_min, config.reconnect_max)
-        while True:
+        while not self._health.retired:
             if self._health.state == "down":
                 self._health.change("connecting", self._health.last_error)
             self._pulse.within(config.connect_timeout)
@@ -270,6 +265,8 @@ class OrderNPaySession:
         self._link, self._link_scope = link, scope
         self._counters["connections"] += 1
         self._exchange.connected(self._clock.now())
+        if self._taken is not None:  # the POS has one live connection, and it is this one
+            self._taken()
         self._health.change("up", None)
         self._up.set()
 
@@ -278,6 +275,7 @@ class OrderNPaySession:
         if self._link_scope is not None:
             self._link_scope.cancel()
             self._link_scope = None
+        self._down.set()
         self._dispatch_all(self._exchange.disconnected(closed.code, self._clock.now(), closed.unread))
         self._health.change("refused" if closed.code == POLICY_VIOLATION else "down", closed.reason)
 
@@ -357,6 +355,14 @@ class OrderNPaySession:
             unsteady_since=self._health.unsteady_since,
         )
 
+    def follow(self, taken: Callable[[], None]) -> None:
+        self._taken = taken
+
+    async def retire(self) -> None:
+        self._health.retired = True
+        while self._link is not None:
+            await self._down.wait()
+
     def reconnect(self) -> None:
         if self._link_scope is not None:
             self._link_scope.cancel()
@@ -374,15 +380,12 @@ class OrderNPaySession:
             return ()
         return (
             Door(AUTH_PATH, self._desk.authenticate, REFUSAL, key=self._desk.outlet, find=outlet_of_request),
-            WebsocketDoor("/", self._admit, self._desk.outlet, self._find),
-            WebsocketDoor("/ws", self._admit, self._desk.outlet, self._find),
+            WebsocketDoor("/", self._admit, self._desk.outlet, self._desk.find),
+            WebsocketDoor("/ws", self._admit, self._desk.outlet, self._desk.find),
         )
 
-    def _find(self, request: HttpRequest) -> bytes | None:
-        return outlet_of_token(request.query.get(self._token_parameter, ""))
-
     def _admit(self, request: HttpRequest) -> Callable[[Link], Awaitable[None]] | None:
-        token = request.query.get(self._token_parameter, "")
+        token = self._desk.token_of(request)
         if not self._desk.knows(token):
             return None
         of_session(self.name).learn(token)

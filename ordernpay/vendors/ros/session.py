@@ -72,6 +72,7 @@ class RosSession:
     """One outlet behind ROS."""
 
     vendor = "ros"
+    exclusive = False
     options = Options
 
     def __init__(self, name: str, config: RosConfig, _inbound: Inbound, publish: Publish, clock: Clock) -> None:
@@ -216,6 +217,12 @@ class RosSession:
         if isinstance(answer, Outcome) and answer.failure is not None and answer.failure.kind == "session_unavailable":
             self._tokens.doubt()
         self._line.probed(answer)
+
+    def follow(self, taken: Callable[[], None]) -> None:
+        """Each has connections of its own."""
+
+    async def retire(self) -> None:
+        await self._line.retire()
 
     def status(self) -> SessionStatus:
         return self._line.status()

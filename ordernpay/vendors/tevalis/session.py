@@ -45,6 +45,7 @@ class TevalisSession:
     """One site behind Tevalis."""
 
     vendor = "tevalis"
+    exclusive = False
     options = Options
 
     def __init__(self, name: str, config: TevalisConfig, inbound: Inbound, publish: Publish, clock: Clock) -> None:
@@ -224,6 +225,12 @@ class TevalisSession:
         rules = Rules(repeatable=False, changes=False)
         answer = await self._line.perform(call, Probing(self._clock.now() + PROBE_SECONDS), rules, may_wait=False)
         self._line.probed(answer)
+
+    def follow(self, taken: Callable[[], None]) -> None:
+        """Each has connections of its own."""
+
+    async def retire(self) -> None:
+        await self._line.retire()
 
     def status(self) -> SessionStatus:
         return self._line.status()
