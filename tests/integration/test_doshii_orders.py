@@ -330,7 +330,7 @@ async def test_each_status_of_a_new_order_has_its_end(
             assert (told.data["vendor_code"], told.data["vendor_message"]) == (status, "no")
 
 
-@pytest.mark.parametrize(("orders", "state"), [(200, "up"), (404, "down"), (401, "refused")])
+@pytest.mark.parametrize(("orders", "state"), [(200, "up"), (404, "up"), (401, "refused")])
 async def test_a_location_without_health_is_known_by_its_orders(orders: int, state: str, artifacts: Path) -> None:
     async with rest.bench(artifacts, "doshii", probe_seconds=0.2) as venue:
         venue.simulator.faults.plan(WebFault.STATUS, path="/health/", method="GET", status=404, count=1000)

@@ -265,3 +265,18 @@ async def test_a_payment_of_another_amount_is_not_ours_and_yet_no_sign_of_nothin
     assert ((await case.end(0.03)).state, case.asked.count("POST")) == ("unknown", 1)
     found = listed(pay(), {"id": "91", "reference": "R1", "amount": "350.0", "status": "pending"})
     assert (await Case(pay(), SILENT, found).end()).state == "succeeded"
+
+
+# The probe
+
+
+@pytest.mark.parametrize(("works", "state"), [(False, "down"), (True, "up")])
+async def test_paths_of_the_probe_that_are_not_there_take_down_only_what_does_not_work(
+    *, works: bool, state: str
+) -> None:
+    case = Case(create(), *([answered(MADE)] if works else []))
+    if works:
+        await case.end()
+    case.http.results = [answered(b'{"message":"no such path"}', 404)] * 2
+    await case.session._probe()
+    assert (case.session.status().state, case.http.results) == (state, [])

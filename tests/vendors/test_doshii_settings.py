@@ -78,3 +78,8 @@ def test_a_calls_options_go_over_the_sessions_own() -> None:
         (),
     )
     assert config.merged(Options()) == Options("c-1", "ordered", None, ("m",), manually_processed=True)
+
+
+def test_a_location_of_dots_is_none() -> None:
+    assert [fault.path for fault in doshii(location_id="..").faults()] == ["location_id"]
+    assert doshii().faults() == []

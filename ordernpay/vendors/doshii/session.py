@@ -291,11 +291,7 @@ class DoshiiSession:
         if isinstance(answer, Answered) and answer.status == NOT_FOUND:
             rules = Rules(repeatable=False, changes=False)
             answer = await self._api.ask(Work("GET", "orders?limit=1"), probing, rules, may_wait=False)
-        if isinstance(answer, Answered):
-            self._line.stands()
-        elif answer.failure is not None:
-            refused = answer.failure.kind == "unauthorised"
-            self._line.change("refused" if refused else "down", answer.failure.message)
+        self._line.probed(answer)
 
     def follow(self, taken: Callable[[], None]) -> None:
         """Each has connections of its own."""

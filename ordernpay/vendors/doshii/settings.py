@@ -8,6 +8,7 @@ from attrs import field, frozen
 from ordernpay.config import Interval, Secret, SessionConfig
 from ordernpay.conversion import Fault
 from ordernpay.rules import Text
+from ordernpay.vendors.paths import climbs
 
 Word = Annotated[str, Text(1, 1_000)]
 Words = tuple[Word, ...]
@@ -49,8 +50,8 @@ class DoshiiConfig(SessionConfig):
         device_id: sent with the socket's address.
         error_delays: pauses between tries of what may be repeated, in seconds.
         unavailable_seconds: pause after a 503.
-        lookup_seconds: pause between two lookups of an order whose create was not answered.
-        reconcile_seconds: how often such orders are looked for afterwards.
+        lookup_seconds: pause between two lookups of an order or payment whose create was not answered.
+        reconcile_seconds: how often orders and payments without an outcome are looked for afterwards, at first.
         probe_seconds: how often it is looked whether Doshii is there.
         connect_timeout: seconds within which a connection stands.
         ping_interval: seconds between two pings.
@@ -91,9 +92,12 @@ class DoshiiConfig(SessionConfig):
 
     def faults(self) -> list[Fault]:
         """What is wrong across keys."""
+        faults: list[Fault] = []
         if self.webhook_key is not None and self.webhook_token is None:
-            return [Fault("webhook_token", "required beside webhook_key: Doshii sends both, as Basic key:token")]
-        return []
+            faults.append(Fault("webhook_token", "required beside webhook_key: Doshii sends both, as Basic key:token"))
+        if climbs(self.location_id):
+            faults.append(Fault("location_id", f"expected a hashed id, got {self.location_id[:60]!r}"))
+        return faults
 
     def merged(self, options: Options) -> Options:
         """A call's options over the session's own."""
