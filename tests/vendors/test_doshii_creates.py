@@ -280,3 +280,19 @@ async def test_paths_of_the_probe_that_are_not_there_take_down_only_what_does_no
     case.http.results = [answered(b'{"message":"no such path"}', 404)] * 2
     await case.session._probe()
     assert (case.session.status().state, case.http.results) == (state, [])
+
+
+# Reads
+
+
+@pytest.mark.parametrize(
+    "raw", [PORTAL, b"{}", b"[]", b'"OK"', b"", b"<html>", b'{"rows": 3}', b'{"id": "8", "status": "pending"}']
+)
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("order.get", {"order_id": "7"}), ("order.list", {}), ("menu.get", {})],
+    ids=["get", "list", "menu"],
+)
+async def test_a_read_that_something_else_answers_is_none(raw: bytes, method: str, params: Any) -> None:
+    outcome = await Case(command(method, params), answered(raw)).end()
+    assert (outcome.state, outcome.failure.kind if outcome.failure else "") == ("failed", "vendor_unavailable")
