@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ordernpay.conversion import DETAILED, QUICK, Fault, Faults, structure, unstructure
 from ordernpay.orders import Line, Order
-from ordernpay.rules import Free, Guid, Moment, Rule, Seconds, Text, Texts, Whole, Wrong, rule_of, shown
+from ordernpay.rules import Amount, Free, Guid, Moment, Rule, Seconds, Text, Texts, Whole, Wrong, rule_of, shown
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.decimals(allow_nan=False, allow_infinity=False) | st.text(),
@@ -250,3 +250,20 @@ def test_an_annotation_tells_its_rule() -> None:
     assert rule_of(Annotated[str, "prose"]) is None
     assert rule_of(str) is None
     assert DETAILED.structure("ab", Annotated[str, Text(1, 2)]) == "ab"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("came", "read"),
+    [
+        *((Decimal("0.30000000000000004"), "0.30"), (Decimal("-0.00"), "0.00"), (Decimal("1e-17"), "0.00")),
+        *(("-0.00", "0.00"), (Decimal("0.01000000001"), "0.01")),
+    ],
+)
+def test_the_dust_of_floats_in_params_is_no_money(came: Any, read: str) -> None:
+    assert str(Amount().read(came)) == read
+
+
+@pytest.mark.parametrize("came", [Decimal("0.305"), Decimal("0.010000000011"), Decimal("0.001")])
+def test_what_is_more_than_dust_is_refused_and_not_rounded(came: Decimal) -> None:
+    with pytest.raises(Wrong, match="two decimals"):
+        Amount().read(came)

@@ -279,6 +279,7 @@ def test_a_request_in_the_vendors_own_words(request_: Any, sent: Any, repeatable
         ({"path": 1}, "request.path"),
         ({"path": "/x"}, "request.path"),
         ({"path": "https://elsewhere.example/"}, "request.path"),
+        *(({"path": path}, "request.path") for path in ("../x", "v2/../../x", "v2/%2e%2e/x", "v2/.")),
         ({"path": "x", "header": 1}, "request.header"),
     ],
 )
