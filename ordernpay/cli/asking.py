@@ -1,8 +1,9 @@
 """Questions to the daemon, and in words why one was not answered: what, where, what to do."""
 
+import contextlib
 import os
 import stat
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -23,6 +24,7 @@ from ordernpay.client import (
     default_socket,
 )
 from ordernpay.jsontext import JsonError, JsonObject
+from ordernpay.rules import nearest
 
 EXIT_ANSWERED_ERROR: Final = 1
 EXIT_NO_DAEMON: Final = 69
@@ -30,8 +32,7 @@ EXIT_NO_DAEMON: Final = 69
 T = TypeVar("T")
 
 REMEDIES: Final = {
-    "invalid_params": "mend what is named here; `ordernpay schema` tells what each method takes, and a number that is "
-    "meant as text needs its own quotes: pin='\"9071\"'",
+    "invalid_params": "mend what is named here; `ordernpay schema` tells what each method takes",
     "session_unavailable": "nothing was sent; `ordernpay status` tells why the session is down",
     "too_large": "send less in one call, or raise rpc.max_message_bytes",
     "overloaded": "nothing was done; try again later",
@@ -50,6 +51,14 @@ REMEDIES: Final = {
     "expired": "nothing was sent and nothing will be; call again, with a longer --timeout if need be",
     "vendor_unavailable": "certainly without effect; try again later",
 }
+NEEDS_KEY: Final = (
+    "add a key of your own, such as idempotency_key=order-A-1 or idempotency_key=$(uuidgen), and note it down: the same line "
+    "again then tells how the first one ended, and never acts twice"
+)
+NEEDS_QUOTES: Final = "a number that is meant as text needs its own quotes: pin='\"9071\"'"
+NO_SUCH_COMMAND: Final = (
+    "`ordernpay commands` lists what the journal holds; the first characters of an id are not enough"
+)
 NO_SUCH_METHOD: Final = -32601
 
 
@@ -151,10 +160,43 @@ def _sentence(failure: RpcFailure, place: Path, *, journaled: bool) -> str:
     if failure.vendor_message:
         lines.append(f"  the vendor says: {printable(failure.vendor_message)}")
     lines += [f"  {printable(fault.get('path'))}: {printable(fault.get('message'))}" for fault in faults]
-    remedy = REMEDIES.get(failure.kind or "")
+    remedy = _remedy_of(faults) or REMEDIES.get(failure.kind or "")
     if remedy:
         lines.append(f"  What to do: {remedy}.")
     return "\n".join(lines)
+
+
+def _remedy_of(faults: list[JsonObject]) -> str | None:
+    """What to do where it is clear from the params that were not taken."""
+    told = {str(fault.get("path")): str(fault.get("message")) for fault in faults}
+    if told.get("idempotency_key", "").startswith("required"):
+        return NEEDS_KEY
+    if told.get("command_id", "").startswith("no such command"):
+        return NO_SUCH_COMMAND
+    if any(message.startswith("expected text") and message[-1:].isdigit() for message in told.values()):
+        return NEEDS_QUOTES
+    return None
+
+
+def know_sessions(socket: Path | None, wanted: Iterable[str]) -> None:
+    """End the program where a session that is asked for is none, rather than to tell that nothing was found.
+
+    Args:
+        socket: where the daemon is; None for the default.
+        wanted: names that nothing was found for.
+    """
+
+    async def names(client: Client) -> list[str]:
+        with contextlib.suppress(RpcFailure):  # this user may not see them
+            return [str(one.get("name")) for one in objects(await client.call("session.list"), "sessions")]
+        return list(wanted)
+
+    known = converse(socket, names)
+    for name in wanted:
+        if name not in known:
+            near = nearest(name, known)
+            meant = f" Did you mean {near}?" if near else ""
+            raise click.UsageError(f"there is no session {name}.{meant} There are: {', '.join(known) or 'none'}.")
 
 
 def _not_permitted(path: Path) -> str:

@@ -6,13 +6,13 @@ from typing import Final
 import click
 from rich.text import Text
 
-from ordernpay.cli.asking import ask, socket_option
+from ordernpay.cli.asking import ask, know_sessions, socket_option
 from ordernpay.cli.completing import session_names
 from ordernpay.cli.terminal import cell, console, member, objects, print_json, print_table, state_cell
 from ordernpay.jsontext import JsonObject
 from ordernpay.outcomes import STATES
 
-COLUMNS: Final = ("accepted", "command", "session", "method", "state", "settled", "error")
+COLUMNS: Final = ("accepted", "command", "session", "method", "state", "error")
 
 
 @click.command()
@@ -43,6 +43,8 @@ def commands(
     if state is not None:
         params["state"] = state
     answer = ask(socket, "command.list", params)
+    if session is not None and not answer.get("commands"):
+        know_sessions(socket, [session])
     if as_json:
         print_json(answer)
         return
@@ -67,7 +69,6 @@ def _row(command: JsonObject) -> list[Text]:
         cell(command.get("session")),
         cell(command.get("method")),
         state_cell(command.get("state")),
-        cell(command.get("settled_at")),
         cell(member(command, "error").get("message")),
     ]
 

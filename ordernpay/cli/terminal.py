@@ -16,6 +16,9 @@ from ordernpay.jsontext import JsonObject, JsonValue, dumps
 _WIDE: Final = 1_000
 _INDENT: Final = "  "
 
+WHOLE: Final = frozenset({"accepted", "command", "session", "method", "state", "seq", "time", "kind"})
+"""Columns of what is copied or compared, which a narrow terminal must not break."""
+
 STATE_STYLES: Final = {
     "up": "green",
     "connecting": "yellow",
@@ -68,7 +71,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
     """A table without lines, which people can read and programs can cut."""
     made = Table(box=None, pad_edge=False, show_header=any(columns), header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
         made.add_row(*row)
     out = console()

@@ -1,8 +1,10 @@
 import json
 
+import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from ordernpay.cli import main
+from ordernpay.cli import main, terminal
 from ordernpay.client import OutcomeUnknown
 from ordernpay.simulator.faults import Fault
 from tests.cli.program import ORDER, Venue
@@ -56,3 +58,32 @@ async def test_no_such_command_or_session(venue: Venue) -> None:
 def test_bad_usage_ends_with_2() -> None:
     for words in (["--state", "odd"], ["--limit", "0"], ["id", "--state", "sent"]):
         assert CliRunner().invoke(main, ["commands", *words]).exit_code == 2
+
+
+async def test_a_session_that_is_none_is_refused_rather_than_found_empty(venue: Venue) -> None:
+    for words in (
+        ["commands", "--session", "bsr"],
+        ["events", "--session", "bsr"],
+        ["events", "-f", "--session", "bsr"],
+    ):
+        refused = await venue.run(*words)
+        assert refused.status == 2
+        assert refused.err.endswith("Error: there is no session bsr. There are: bar.\n")
+    near = await venue.run("commands", "--session", "Barr")
+    assert "there is no session Barr. Did you mean bar? There are: bar." in near.err
+    assert (await venue.run("commands", "--session", "bar")).status == 0
+
+
+async def test_what_to_do_about_a_missing_key_or_quote_or_command_is_told(venue: Venue) -> None:
+    words = ["call", "order.create", "order.reference=A1", 'order.lines=[{"product": "1203", "name": "Soup"}]']
+    assert "such as idempotency_key=order-A-1" in (await venue.run(*words)).err
+    assert "needs its own quotes" in (await venue.run(*words, "idempotency_key=k", "order.table=7")).err
+    assert "`ordernpay commands` lists" in (await venue.run("commands", "nosuch")).err
+
+
+def test_an_identity_is_not_broken_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "console", lambda: Console(width=60))
+    terminal.print_table(["command", "error"], [[terminal.cell("f" * 32), terminal.cell("words " * 20)]])
+    assert "f" * 32 in capsys.readouterr().out

@@ -15,7 +15,7 @@ from ordernpay.cli.doctor.inbound import look_at_inbound
 from ordernpay.cli.doctor.situation import Situation, look_at_configuration, situation_of
 from ordernpay.cli.doctor.units import look_at_systemd
 from ordernpay.cli.doctor.vendors import look_at_vendors
-from ordernpay.cli.terminal import console, print_json, printable
+from ordernpay.cli.terminal import cell, console, print_json, print_table
 from ordernpay.config import config_path
 
 Check = Callable[[Situation], Awaitable[list[Finding]]]
@@ -101,13 +101,14 @@ async def examine(situation: Situation) -> list[Finding]:
 
 
 def _print(findings: list[Finding]) -> None:
-    out = console()
+    rows = []
     for finding in findings:
-        verdict = Text(f"{finding.verdict:<9} ", style=STYLES[finding.verdict])
-        place = Text(f"{finding.check:<14} {printable(finding.subject)}: ")
-        out.print(verdict + place + Text(printable(finding.found)))
+        verdict = Text(f"{finding.verdict:<8}", style=STYLES[finding.verdict])
+        rows.append([verdict, cell(f"{finding.check:<13}"), cell(f"{finding.subject}: {finding.found}")])
         if finding.remedy is not None and finding.verdict != "ok":
-            out.print(Text(f"{'':<10}{'what to do:':<14} {printable(finding.remedy)}", style="bold"))
+            rows.append([cell(" " * 8), cell(f"{'what to do:':<13}", "bold"), cell(finding.remedy, "bold")])
+    print_table(["", "", ""], rows)
+    out = console()
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in STYLES}
     out.print()
     out.print(Text(f"{counts['wrong']} wrong, {counts['doubtful']} doubtful, {counts['ok']} ok"))

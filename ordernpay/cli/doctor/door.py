@@ -26,7 +26,11 @@ def look_at_socket(situation: Situation) -> list[Finding]:
     """The socket itself: there, of which group, and whether this user may open it."""
     path = situation.socket
     findings = []
-    if situation.config is not None and "ORDERNPAY_SOCKET" in os.environ and default_socket() != path:
+    if (
+        situation.config is not None
+        and "ORDERNPAY_SOCKET" in os.environ
+        and default_socket().absolute() != path.absolute()
+    ):
         found = f"$ORDERNPAY_SOCKET leads programs to {default_socket()}, the daemon is configured to be at {path}"
         findings.append(doubtful("socket", "$ORDERNPAY_SOCKET", found, "unset it, or set it to that path"))
     try:
