@@ -1076,3 +1076,108 @@ async def test_a_persons_verdict_settles_an_unknown_command_with_a_note_and_an_e
         row = await it.gateway.resolve(await it.row(), verdict, "asha: seen at the till")
         assert (row.state, row.note) == (verdict.state, "asha: seen at the till")
         assert [event.data["state"] for event in await it.journal.events_after(0, 9)] == ["unknown", verdict.state]
+
+
+# What a journal in trouble still tells
+
+
+@contextlib.asynccontextmanager
+async def unwritable(it: Bench, monkeypatch: pytest.MonkeyPatch, *, readable: bool = True) -> AsyncIterator[None]:
+    """Whatever is written fails meanwhile, as on a full disk."""
+
+    async def fails(*_: Any) -> Any:
+        raise JournalUnavailable("the journal cannot be written: disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(it.journal._writer, "do", fails)
+        if not readable:
+            patch.setattr(it.journal._reader, "do", fails)
+        yield
+
+
+@pytest.mark.parametrize("script", [act, refused])
+async def test_while_nothing_can_be_written_a_settled_key_has_its_answer(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, script=script) as it:
+        first = await it.call()
+        async with unwritable(it, monkeypatch):
+            again = await it.call()
+            conflict = await raises(it.call(order={"reference": "other"}))
+        assert (again.command_id, again.outcome) == (first.command_id, first.outcome)
+        assert (conflict.failure.kind, conflict.command_id) == ("idempotency_conflict", first.command_id)
+        assert first.command_id in conflict.failure.message
+        assert len(it.session.performed) == 1
+
+
+async def test_while_nothing_can_be_written_an_unknown_key_stays_so_and_a_new_one_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        first = await it.call()
+        async with unwritable(it, monkeypatch):
+            again = await it.call()
+            new = await raises(it.call(idempotency_key="new"))
+        assert (again.command_id, again.state) == (first.command_id, "unknown")
+        assert "nothing was sent" in new.failure.message
+
+
+async def test_while_nothing_can_be_read_either_nobody_says_that_nothing_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as it, unwritable(it, monkeypatch, readable=False):
+        refusal = await raises(it.call())
+    assert refusal.failure.kind == "overloaded"
+    assert "nothing was sent" not in refusal.failure.message
+
+
+async def test_a_command_under_way_is_joined_without_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    async with bench(tmp_path, script=gate) as it:
+        first = it.start()
+        await gate.entered.wait()
+        async with unwritable(it, monkeypatch, readable=False):
+            second = it.start()
+            conflict = await raises(it.call(order={"reference": "other"}))
+        gate.open.set()
+        assert (await first).command_id == (await second).command_id
+        assert conflict.failure.kind == "idempotency_conflict"
+        assert len(it.session.performed) == 1
+
+
+# Nobody else's code in the journal's transaction
+
+
+async def test_a_later_word_that_cannot_be_read_is_dropped_and_its_event_is_kept(tmp_path: Path) -> None:
+    def breaks(_: Command) -> Outcome:
+        raise TypeError("a list where an object was")
+
+    async with bench(tmp_path, script=no_answer) as it:
+        await it.call()
+        publish = it.gateway.publisher("bar")
+        word = Report("order.updated", settlement=Settlement("request_id", "id-k", breaks))
+        assert (await publish([word])).settled == 0
+        assert it.gateway.counts.dropped == {"bar": 1}
+        assert [event.kind for event in await it.journal.events_after(0, 9)] == ["command.settled", "order.updated"]
+        assert await settle_late(it, succeeded({"order": None})) is True
+
+
+async def test_a_later_word_is_read_again_where_the_command_has_moved_on_meanwhile(tmp_path: Path) -> None:
+    async with bench(tmp_path, script=no_answer) as it:
+        row_id = (await it.call()).command_id
+        read: list[str] = []
+
+        def slowly(_: Command) -> Outcome:
+            read.append("read")
+            if len(read) == 1:  # another writer is faster
+                with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite3", timeout=10)) as other:
+                    other.execute("UPDATE commands SET attempts = 2 WHERE command_id = ?", (row_id,))
+                    other.commit()
+            return succeeded({"order": None})
+
+        word = Report(settlement=Settlement("request_id", "id-k", slowly))
+        assert (await it.gateway.publisher("bar")([word])).settled == 1
+        assert read == ["read", "read"]
+        assert await it.state() == "succeeded"

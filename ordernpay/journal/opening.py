@@ -189,7 +189,11 @@ def _prepare(connection: sqlite3.Connection, directory: Path, clock: Clock, move
     lived.begin(connection)
     connection.execute("BEGIN IMMEDIATE")
     for seq in lookups.suspects(connection):
-        store.set_aside(connection, seq, wall)
+        put_aside = store.set_aside(connection, seq, wall)
+        if put_aside is not None:
+            log.error(
+                "journal_record_damaged", record=f"command {put_aside[0].command_id}", reason=put_aside[0].damaged
+            )
     for file in sorted(directory.glob(f"{FILE_NAME}{_MOVED}*")):
         what = FILE + file.name
         if not connection.execute("SELECT 1 FROM damaged WHERE what = ?", (what,)).fetchone():

@@ -57,6 +57,9 @@ async def test_health_readiness_and_metrics() -> None:
         houses.sessions["terrace"].state = "down"
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.text) == (503, "bar up\nterrace down\n")
+        houses.sessions["terrace"].state, houses.trouble = "up", "disk full"
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.text.splitlines()[-1]) == (503, "no command can be taken: disk full")
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/webhooks/ros/bar", PATH + "/", PATH + "//x"])

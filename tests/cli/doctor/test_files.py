@@ -135,6 +135,16 @@ def test_a_damaged_journal_is_told(tmp_path: Path, content: bytes, verdict: str)
     assert verdicts(look_at_state(situation(tmp_path))) == ["ok", verdict]
 
 
+def test_a_log_that_is_not_written_back_and_a_damaged_copy_are_doubts(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / "journal.sqlite3").write_bytes(files.SQLITE)
+    with (state / "journal.sqlite3-wal").open("wb") as log:
+        log.truncate(files.LOG_BYTES + 1)
+    (state / "journal.sqlite3.damaged-20270115T080000Z").write_bytes(b"")
+    assert verdicts(look_at_state(situation(tmp_path))) == ["ok", "ok", "doubtful", "doubtful"]
+
+
 def test_what_a_run_by_hand_as_root_left_behind_is_told(tmp_path: Path, as_nobody: Becoming) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
