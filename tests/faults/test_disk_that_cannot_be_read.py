@@ -67,7 +67,7 @@ async def start_in_trouble(run: Storm, shim: Shim, after: int, on: int) -> int:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("on", [READ, READ | CHANGES], ids=["reads", "everything"])
 async def test_nothing_is_moved_aside_and_every_key_has_its_answer(on: int, artifacts: Path) -> None:
-    async with storm(Plan("a seed", 0, 0), artifacts) as run:
+    async with storm(Plan("a seed", 0, 0, 0), artifacts) as run:
         run.venue.calm()
         await run.daemon.start()
         first = [await placed(run, f"key-{number}") for number in range(KEYS)]

@@ -52,7 +52,9 @@ def plan(commands: int, kills: int, *, power: bool = False) -> Plan:
         number("ORDERNPAY_STORM_DISK", max(4, kills // 3)),
         number("ORDERNPAY_STORM_CLOCK", max(2, kills // 6)),
     )
-    return Plan(seed, commands, kills, power=power, disk=disk, clock=clock, slowest=30.0 if SIZED else 1.0)
+    clients = number("ORDERNPAY_STORM_CLIENTS", 48 if SIZED else 16)
+    slowest = 30.0 if SIZED else 1.0
+    return Plan(seed, commands, kills, clients, power=power, disk=disk, clock=clock, slowest=slowest)
 
 
 @pytest.mark.figures

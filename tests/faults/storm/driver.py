@@ -50,7 +50,7 @@ class Plan:
     seed: str
     commands: int
     kills: int
-    clients: int = 16
+    clients: int
     power: bool = False
     disk: int = 0
     clock: int = 0
@@ -442,7 +442,7 @@ class Storm:
             async with self.lock:
                 await self.daemon.start()
         await self._up()
-        await self.kiosks.settle_all(240)
+        await self.kiosks.settle_all(240 + self.plan.commands / 20)
         async with asyncio.timeout(60):
             await self.venue.settled()
         await self._no_more_open()
