@@ -30,7 +30,7 @@ from ordernpay.certificates import of_peer
 from ordernpay.clock import Clock
 from ordernpay.jsontext import JsonValue, TooManyValues
 from ordernpay.vendors.paths import inside
-from ordernpay.vendors.reading import MOST_NODES, charset_of, tolerant
+from ordernpay.vendors.reading import DEEPEST, MOST_NODES, TooDeep, charset_of, tolerant
 from ordernpay.vendors.tls import ClientTls
 from ordernpay.vendors.unpacking import ACCEPTED, Unusable, apart, unpack
 
@@ -54,7 +54,7 @@ MOST_SAID: Final = 256 * 1024
 """Bytes of a refusal; what is beyond them is not read."""
 
 HEAD_PART: Final = 2048
-MOST_HEAD: Final = 128 * 1024
+MOST_HEAD: Final = 64 * 1024
 """Bytes of an answer before its body, with all that is said before it (1xx)."""
 
 OURS: Final = {"User-Agent": f"ordernpay/{__version__}", "Accept-Encoding": ACCEPTED}
@@ -92,7 +92,7 @@ class Answered:
 
     @property
     def dear(self) -> bool:
-        """Whether it holds more values than any answer does, and is not read."""
+        """Whether it holds more values than any answer does, or nests deeper, and is not read."""
         return self._read[1] == "dear"
 
     @property
@@ -117,9 +117,9 @@ class Answered:
         """The value, and what the body is."""
         try:
             return tolerant(self.body, charset_of(self.headers.get("content-type", ""))), "json"
-        except TooManyValues:
+        except (TooManyValues, TooDeep, RecursionError):
             return None, "dear"
-        except (ValueError, RecursionError):
+        except ValueError:
             return None, "none"
 
 
@@ -300,6 +300,8 @@ class Http:
                 response = await client.send(request, stream=True)
                 self.seen(request.url.host, response.extensions["network_stream"].get_extra_info("ssl_object"))
                 return await self._read(response, most)
+        except Unusable as error:
+            return NoAnswer(str(error), final=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             sent = flight.sent and sending is not None
             why = self._client_tls.reason(error, secure=call.url.startswith("https:"), sent=sent)
@@ -333,7 +335,8 @@ class Http:
         if answer.plausible:
             await apart(answer.body, answer.json)
             if answer.dear and not refused:
-                return NoAnswer(f"an answer of more than {MOST_NODES} values (HTTP {status})", final=True)
+                why = f"an answer of more than {MOST_NODES} values, or {DEEPEST} deep (HTTP {status})"
+                return NoAnswer(why, final=True)
         return answer
 
 
@@ -348,7 +351,7 @@ def _sip(stream: Any, flight: _Flight) -> None:
         data = await whole(min(max_bytes, HEAD_PART), timeout)
         flight.head += len(data)
         if flight.head > MOST_HEAD:
-            raise httpx.RemoteProtocolError(f"a head of more than {MOST_HEAD} bytes")
+            raise Unusable(f"a head of more than {MOST_HEAD} bytes")
         return data
 
     stream.read = read

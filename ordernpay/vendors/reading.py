@@ -22,6 +22,10 @@ CHARSETS: Final = re.compile(r"utf|iso|latin|windows|cp1?25|us|ascii|mac")
 """Names of charsets that a text may be in: some other codecs of Python take for ever."""
 
 
+class TooDeep(ValueError):
+    """A text that nests deeper than any answer does."""
+
+
 class Reader:
     """A JSON object of the POS, read without regard to casing; a field of another type than expected reads as null."""
 
@@ -140,7 +144,8 @@ def tolerant(text: str | bytes, charset: str | None = None) -> Any:
         charset: which it says to be in.
 
     Raises:
-        ValueError: no JSON, or nested deeper than any answer is.
+        ValueError: no JSON.
+        TooDeep: nested deeper than any answer is.
         TooManyValues: more values than any answer has.
         RecursionError: the same, by far.
     """
@@ -176,7 +181,7 @@ def _number(numeral: str) -> int | Decimal | str:
 def _tame(value: Any, depth: int = 0) -> Any:
     """The same value, fit to be kept: half an emoji, cut by a length limit, must not make an answer unreadable."""
     if depth > DEEPEST:
-        raise ValueError("nested too deeply")
+        raise TooDeep("nested too deeply")
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):

@@ -4,7 +4,8 @@
 |------------------------------------------|------------------------------------------|----------------------------------|
 | was not reached                          | tried again until the deadline           | the same: nothing was sent       |
 | did not answer, or not as it would       | tried again until the deadline           | `unknown`                        |
-| answered what we cannot take             | as without an answer, but not again      | `unknown`                        |
+| answered what we cannot take, or a read  | as without an answer, but not again      | `unknown`                        |
+| not as it would, in JSON                 |                                          |                                  |
 | answered 401, once                       | tried again with new credentials         | the same: it did nothing         |
 | answered 503                             | tried again after `unavailable_seconds`  | the same where it is `undone`    |
 | answered 429                             | tried again after each of `error_delays` | the same: it did nothing         |
@@ -206,7 +207,7 @@ class Tries:
             return self._unanswered(NoAnswer(_no_json(answer)), answer)
         if not rules.shows(answer):
             why = f"the answer, HTTP {answer.status}, does not hold what a success of this vendor must"
-            return self._unanswered(NoAnswer(why), answer)
+            return self._unanswered(NoAnswer(why, final=not rules.changes), answer)  # a read would be answered so again
         return answer
 
     def _not_sent(self, nothing: NotSent) -> Outcome | Again:

@@ -18,7 +18,7 @@ SLICE: Final = 256 * 1024
 MOST_MEMBERS: Final = 64
 """Members of a gzip body, each packed on its own; a sane body has one."""
 
-MOST_PIECES: Final = 200_000
+MOST_PIECES: Final = 50_000
 """Pieces in which an answer may come: one of single bytes costs more than a large one."""
 
 SAME_LOOP_PIECES: Final = 64
