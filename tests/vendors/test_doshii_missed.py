@@ -131,7 +131,6 @@ PAGES: Final[dict[str, tuple[list[Any], int]]] = {
     "no count": ([{"rows": rows(0, 100)}, {"rows": rows(100, 3)}, {"rows": []}], 103),
     "one that came meanwhile": ([{"count": 4, "limit": 2, "rows": rows(1, 2)}, {"count": 5, "limit": 2, "rows": rows(2, 2)}, {"count": 5, "rows": rows(4, 1)}], 4),
     "one that went meanwhile": ([{"count": 5, "limit": 2, "rows": rows(0, 2)}, {"count": 4, "limit": 2, "rows": rows(3, 1)}, {"count": 4, "limit": 2, "rows": rows(2, 2)}], 4),
-    "the same page for ever": ([{"count": 500, "rows": rows(0, 100)}] * 2, 100),
 }  # fmt: skip
 
 
@@ -141,6 +140,13 @@ async def test_a_list_is_read_to_its_end(answers: list[Any], count: int) -> None
     found = await read_list(pages, "orders")
     assert isinstance(found, Listed)
     assert (len(found.rows), found.more, pages.answers) == (count, False, [])
+
+
+@pytest.mark.parametrize(("count", "more"), [(500, True), (100, False), (None, False)])
+async def test_a_list_whose_further_pages_cannot_be_reached_says_so(count: int | None, *, more: bool) -> None:
+    found = await read_list(Pages(*[{"count": count, "rows": rows(0, 100)}] * 2), "orders")
+    assert isinstance(found, Listed)
+    assert (len(found.rows), found.more) == (100, more)
 
 
 async def test_a_bare_array_has_one_page() -> None:

@@ -75,6 +75,7 @@ class Book:
 
     Args:
         clock: Epoch seconds.
+        page_most: So many orders stand on one page of a list at most, whatever was asked for.
         items_form: What ``POST /orders/:id/items`` wants: a bare list, ``{version, items}``, or either.
 
     Attributes:
@@ -86,6 +87,7 @@ class Book:
 
     clock: Callable[[], float] = time.time
     items_form: ItemsForm = "either"
+    page_most: int = 100
     acts: list[Act] = field(factory=list)
     orders: dict[str, Order] = field(factory=dict)
     preprocesses: dict[str, Preprocess] = field(factory=dict)
@@ -131,7 +133,7 @@ class Book:
             found.sort(key=lambda order: order.updated, reverse=wanted["updatedSort"] == "desc")
         elif wanted.get("sort", "desc") == "desc":
             found.reverse()
-        offset, limit = wanted["offset"], wanted["limit"]
+        offset, limit = wanted["offset"], min(wanted["limit"], self.page_most)
         return {"count": len(found), "offset": offset, "limit": limit}, found[offset : offset + limit]
 
     def update(self, location_id: str, order_id: str, body: Any) -> Order:

@@ -76,8 +76,10 @@ async def read_list(ask: Ask, path: str, *, bare: bool = False, most: int = MOST
                 nameless.append(raw)
             else:
                 rows.setdefault(identity, raw)
-        if bare or page.ends(offset) or (offset and len(rows) == known and not nameless):
+        if bare or page.ends(offset):
             return Listed([*rows.values(), *nameless], pages, more=False)
+        if offset and len(rows) == known:  # what is further on cannot be reached
+            return Listed([*rows.values(), *nameless], pages, more=(page.count or 0) > len(rows))
         gone = max(0, (count or 0) - page.count) if page.count is not None else 0
         count, offset = page.count, max(0, offset + len(page.rows) - gone)  # what left the list moved the rest up
     return Listed([*rows.values(), *nameless], pages, more=True)
