@@ -224,9 +224,9 @@ def test_what_the_daemon_does_not_make_is_told_and_neither_followed_nor_opened(
 
 def test_advice_for_root_is_quoted_and_names_nothing_that_others_can_replace(tmp_path: Path) -> None:
     ours = tmp_path / "a b; reboot"
-    assert command("chmod 600", ours).startswith(
-        "look at it first"
-    )  # /tmp is everybody's, pytest's directories are not
+    assert command("chmod 600", ours) == f"chmod 600 '{ours}'"
+    tmp_path.chmod(0o777)
+    assert command("chmod 600", ours).startswith(f"look at it first (`ls -l '{ours}'`)")
     assert command("chmod 600", Path("/etc/a b; reboot")) == "chmod 600 '/etc/a b; reboot'"
     assert "cannot be typed" in command("chmod 600", Path("/etc/a\nreboot"))
 
@@ -238,5 +238,5 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, kind: str) -> None:
         [fault] = situation_of(tmp_path / "pipe").faults
         assert "expected a regular file" in fault.message
         return
-    given = situation(tmp_path, {"bar": listening(auth_secret={"file": str(tmp_path / "pipe")})})
+    given = situation(tmp_path, {"bar": listening() | {"auth_secret": {"file": str(tmp_path / "pipe")}}})
     assert "expected a regular file" in given.withheld["sessions.bar.auth_secret"]
