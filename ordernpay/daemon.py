@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,6 +49,8 @@ WRITTEN_HALF = 2.0
 """Seconds for which a file has not changed before it counts as written whole: the latter where sessions are missing."""
 
 TELL_EVERY = 1.0
+THREADS_TURN = 0.001
+"""Seconds after which a thread that reads or writes something large lets the loop go on, which has a hop for each step."""
 CLOCK_EVERY = 1.0
 CLOCK_JUMP = 2.0
 """Seconds by which two clocks may part within a second before every connection is suspected."""
@@ -115,6 +118,7 @@ class Daemon:
             StartFailed: something that an operator has to mend.
             ConfigError: the same, where it is a key of the configuration.
         """
+        sys.setswitchinterval(THREADS_TURN)
         with contextlib.ExitStack() as stack:  # before anybody can connect: from then on a stop is a clean one
             received = stack.enter_context(anyio.open_signal_receiver(*SIGNALS)) if signals else None
             await self._run(received)

@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import frozen
 
 from ordernpay.journal import Event, Journal
@@ -59,6 +60,7 @@ class Events:
         self._texts: OrderedDict[int, str] = OrderedDict()
         self._texts_size = 0
         self._reading = anyio.Lock()
+        self._turn = anyio.Lock()
         self._pages: OrderedDict[int, list[Event]] = OrderedDict()
         self.published: dict[tuple[str, str], int] = {}
 
@@ -109,6 +111,11 @@ class Events:
                 position = event.seq
                 if selection.takes(event):
                     yield event
+
+    async def next_turn(self) -> None:
+        """Let everything else go on; of all subscribers one at a time goes on after it, however many catch up."""
+        async with self._turn:
+            await checkpoint()
 
     async def text_of(self, event: Event) -> str:
         """The event as JSON; written once, however many subscribers there are."""

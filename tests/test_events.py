@@ -168,3 +168,40 @@ async def test_who_begins_far_back_is_not_cut_off_for_it(journal: Journal, event
     one = Subscriber(events, 0, backlog=5)
     await one.has(*range(1, 31))
     await one.end()
+
+
+async def test_of_all_who_catch_up_one_goes_on_at_a_time(events: Events) -> None:
+    turns = 0
+
+    async def catch_up() -> None:
+        nonlocal turns
+        while True:
+            await events.next_turn()
+            turns += 1
+
+    tasks = [asyncio.create_task(catch_up()) for _ in range(20)]
+    for _ in range(100):  # what everybody else does meanwhile, step by step
+        await asyncio.sleep(0)
+    assert 20 < turns <= 110
+    for task in tasks:
+        task.cancel()
+
+
+async def test_an_event_is_written_once_for_all_subscribers_and_kept_within_a_bound(
+    journal: Journal, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[object] = []
+
+    def write(value: object) -> str:
+        written.append(value)
+        return "x" * 600
+
+    monkeypatch.setattr(module, "dumps", write)
+    monkeypatch.setattr(module, "KEPT_SIZE", 1_000)
+    await add(journal, 2)
+    first, second = await journal.events_after(0, 9)
+    for event in (first, first, second, second):
+        assert await events.text_of(event) == "x" * 600
+    assert len(written) == 2
+    await events.text_of(first)
+    assert len(written) == 3

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any, Final
 
 import anyio
-from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
 from ordernpay import __version__
@@ -244,7 +243,7 @@ class Methods:
                         rules = self.gatekeeper
                         text = await self._events.text_of(event)
                         await client.send(f'{head}{{"subscription":{number},"event":{text}}}}}')
-                        await checkpoint()  # with thousands to catch up, a subscriber would keep everybody waiting
+                        await self._events.next_turn()
                 except FellBehind:
                     client.cut_off("slow", {"subscription": number, "last_seq": self._events.last_seq})
             mine.scopes.pop(number, None)
