@@ -338,6 +338,18 @@ def test_an_answer_to_what_went_out_twice_says_so(exchange: Exchange, code: int 
         assert twice.repeated is True
 
 
+def test_what_was_told_as_without_effect_and_is_tried_afresh_went_out_twice(exchange: Exchange) -> None:
+    submit(exchange, "big", tried=True)
+    exchange.connected()
+    frames(exchange)
+    again = exchange.receive(answer("big", ResultCode=7))
+    assert isinstance(again, Answered)
+    assert again.repeated is True
+    submit(exchange, "big", tried=True)
+    frames(exchange)
+    assert exchange.disconnected(MESSAGE_TOO_BIG) == [TooBig("big")]  # and yet nothing is known to have acted
+
+
 def test_a_late_answer_says_whether_its_request_went_out_once(exchange: Exchange) -> None:
     submit(exchange, "once", "never", "twice", deadline=1.0)
     exchange.connected()

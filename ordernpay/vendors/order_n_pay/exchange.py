@@ -175,6 +175,7 @@ class Exchange:
         *,
         may_wait: bool = True,
         sent: bool = False,
+        tried: bool = False,
         changes: bool = True,
     ) -> None:
         """Take a request.
@@ -185,13 +186,14 @@ class Exchange:
             deadline: nothing is sent after it.
             may_wait: whether it waits for a connection where there is none.
             sent: whether bytes of it may have gone out in an earlier life.
+            tried: whether it went out in an earlier try, even one that ended as being without effect.
             changes: whether it has an effect; a read whose answer cannot be taken is not asked again.
         """
         key = key_of(request_id)
         if key in self._pending:
             raise ValueError("a request with this RequestID is pending already")
-        repeated = self._given_up.pop(key, None) is not None or sent
-        self._pending[key] = _Pending(frame, deadline, may_wait, changes, sent, repeated, repeated)
+        copied = self._given_up.pop(key, None) is not None or sent
+        self._pending[key] = _Pending(frame, deadline, may_wait, changes, sent, copied, copied or tried)
 
     def withdraw(self, request_id: str) -> None:
         """Nobody waits for this request any more; an answer to it will be `Unmatched`."""

@@ -140,6 +140,7 @@ class OrderNPaySession:
                 attempt.deadline,
                 may_wait=may_wait,
                 sent=attempt.sent_before,
+                tried=attempt.tried,
                 changes=command.type.changes,
             )
             self._writable.set()
