@@ -18,11 +18,12 @@ def order(status: str, version: str = "v1") -> Answered:
 
 
 STANDS, GONE, SILENT = order("accepted"), order("cancelled"), NoAnswer("reset")
+BUSY = Answered(503, b'{"message":"not now"}')
 
 
 async def cancelled(*results: Result, sent_before: bool = False) -> tuple[str, str | None, list[str]]:
     given: Command = command("order.cancel", {"order_id": "7", "reason": "x"})
-    config = doshii(lookup_seconds=0.05)
+    config = doshii(lookup_seconds=0.05, unavailable_seconds=0.05)
     session, http = DoshiiSession("cafe", config, Inbound(), Journal(), HandClock()), Script(*results)
     session._line.http = http
     outcome: Outcome = await session.perform(given, session.prepare(given), Try(1_010.0, sent_before=sent_before))
@@ -64,6 +65,10 @@ CASES: list[tuple[str, tuple[Result, ...], tuple[str, str | None, list[str]]]] =
     ("silent, refused, and done", (STANDS, SILENT, STANDS, Answered(400), GONE), ("succeeded", None, THRICE[:5])),
     ("silent, then not to be found", (STANDS, SILENT, Answered(404)), ("unknown", "outcome_unknown", TWICE[:3])),
     ("silent twice", (STANDS, SILENT, STANDS, SILENT, STANDS, GONE), ("succeeded", None, THRICE)),
+    ("not now, then seen to be done", (STANDS, BUSY, GONE), ("succeeded", None, TWICE[:3])),
+    ("not now, then done", (STANDS, BUSY, STANDS, GONE), ("succeeded", None, TWICE)),
+    ("not now, then not to be read", (STANDS, BUSY, Answered(403)), ("unknown", "outcome_unknown", TWICE[:3])),
+    ("too many, then not to be read", (STANDS, Answered(429), Answered(403)), ("rejected", "unauthorised", TWICE[:3])),
     (
         "ambiguous, then refused",
         (STANDS, Answered(504), STANDS, Answered(400), STANDS, Answered(403)),

@@ -42,6 +42,7 @@ from ordernpay.vendors.doshii.findings import (
     CANCELLED,
     CONFLICT,
     REFUSALS,
+    UNAVAILABLE,
     cancelled,
     doubted,
     final,
@@ -187,8 +188,8 @@ class DoshiiSession:
         rules = self._api.rules(repeatable=False, changes=True, command=command, through=REFUSALS | NOT_NOW)
         while True:
             read = await self._read_order(order_id, attempt, may_wait=may_wait)
-            if isinstance(read, Outcome):
-                return doubted(read, doubtful)
+            if isinstance(read, Outcome):  # then nobody has seen that a 503 did nothing
+                return doubted(read, doubtful or (busy is not None and busy.status == UNAVAILABLE))
             raw, order = read
             if answers.status(order) in CANCELLED:
                 return cancelled(raw, order_id)
