@@ -1,7 +1,9 @@
 """``ordernpay run``: the daemon, in the foreground."""
 
 import os
+import resource
 from collections.abc import Iterator
+from typing import Final
 
 import anyio
 import click
@@ -14,6 +16,8 @@ from ordernpay.daemon import Daemon, StartFailed
 from ordernpay.journal import JournalInUse, JournalTooNew, JournalUnavailable
 from ordernpay.systemd import Notifier
 
+MOST_DESCRIPTORS: Final = 65_536
+
 log = structlog.get_logger(__name__)
 
 
@@ -25,6 +29,7 @@ log = structlog.get_logger(__name__)
 def run(config: str | None, log_level: str) -> None:
     """Run the daemon until SIGTERM; SIGHUP reloads the configuration."""
     journaled = logs.configure(level=log_level)
+    _raise_descriptors()
     notifier = Notifier.from_environ(os.environ)
     try:
         loaded = load_config(config)
@@ -42,6 +47,14 @@ def run(config: str | None, log_level: str) -> None:
     if failures:
         notifier.status(f"cannot start: {failures[0]}")
         raise _end("start_failed", refusal("\n".join(map(str, failures))), journaled=journaled)
+
+
+def _raise_descriptors() -> None:
+    """Take as many file descriptors as we may have: shells give 1,024 for the sake of select(2), which nothing here calls."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end(event: str, error: click.ClickException, *, journaled: bool) -> Exception:

@@ -221,6 +221,7 @@ class HttpDoor:
                 WebSocketRoute("/{path:path}", self._websocket),
             ]
         )
+        self._application.router.redirect_slashes = False  # to another path no vendor's client follows
 
     def show(self, certificate: str | None, key: str | None) -> None:
         """Show a certificate to new connections, as its files are now; raises `Faults`, and nothing has changed then."""

@@ -11,21 +11,29 @@ short deadlines; a connection that is proved is counted apart, and is outside al
     closing                         `linger_seconds` for what was said last to be taken
 """
 
+import asyncio
+import contextlib
 import resource
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol
 
 from attrs import define, field
 
-STRANGERS: Final = 256
-"""Slots that strangers share. Each costs up to 100 kB, most of it for TLS."""
+STRANGERS: Final = 128
+"""Slots that strangers share, each up to 100 kB, most of it for TLS. Newcomers beyond wait in the backlog of the socket.
+
+Few, so that a thousand POS that come at once have their handshakes done in turn, and not all of them too late.
+"""
 ADDRESS_SHARE: Final = 4
 """An address that holds more than one in so many of the slots is the first to give way."""
 DESCRIPTORS_SHARE: Final = 4
 """Strangers get no more than one in so many of the process' file descriptors."""
+SILENT_GRACE: Final = 0.5
+"""Seconds for which one that has said nothing does not give way to a newcomer."""
+GRACE: Final = 4.0
+"""Seconds for which one that has said something does not: so long a handshake and a request take over a slow line."""
 BODY_BYTES: Final = 16 * 2**20
 """Memory that bodies share which prove nothing yet."""
 HANDLED_BYTES: Final = 32 * 2**20
@@ -68,6 +76,8 @@ class Connection:
     Attributes:
         address: what is counted for its peer, see `counted`.
         deadline: on the loop's clock: when a stranger is hung up on.
+        since: on the loop's clock: when it came, or was a stranger's again.
+        heard: something has come from it that is not answered yet.
         transport: the way to hang up; None until it was made.
         proofs: what holds it outside of what strangers share: a link, or a request that is being handled.
         body: bytes of a body that it has us hold.
@@ -76,6 +86,8 @@ class Connection:
 
     address: str
     deadline: float
+    since: float = 0.0
+    heard: bool = False
     transport: Abortable | None = None
     proofs: int = 0
     body: int = 0
@@ -106,7 +118,7 @@ class Connections:
 
     now: Callable[[], float]
     most: int = field(factory=slots)
-    head_seconds: float = 5.0
+    head_seconds: float = 10.0
     exchange_seconds: float = 10.0
     linger_seconds: float = 2.0
     accepted: int = 0
@@ -116,6 +128,7 @@ class Connections:
     _proved: set[Connection] = field(factory=set)
     _body_bytes: int = 0
     _handled_bytes: int = 0
+    _freed: asyncio.Event = field(factory=asyncio.Event)
 
     @property
     def strangers(self) -> int:
@@ -127,10 +140,20 @@ class Connections:
         """Connections outside of what strangers share."""
         return len(self._proved)
 
-    def add(self, address: str) -> Connection:
-        """Take a new connection; where the slots are taken, another one gives way."""
+    async def room(self) -> None:
+        """Wait for a slot for a newcomer; where all are taken, the first that has had its time gives way."""
         while len(self._strangers) >= self.most:
-            self.make_room("newcomer")
+            oldest = self._oldest()
+            if oldest is not None:
+                self._hang_up(oldest, "newcomer")
+                continue
+            self._freed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SILENT_GRACE / 4):
+                    await self._freed.wait()
+
+    def add(self, address: str) -> Connection:
+        """Take a new connection."""
         self.accepted += 1
         connection = Connection(counted(address), self.now() + self.head_seconds)
         self._enter(connection)
@@ -147,12 +170,23 @@ class Connections:
         """Set the deadline of a stranger."""
         connection.deadline = self.now() + seconds
 
-    def make_room(self, reason: str) -> None:
-        """Hang up on the oldest stranger; on one of an address that holds more than its share, where there is any."""
+    def make_room(self) -> None:
+        """Hang up on the oldest stranger, where there is any."""
+        if self._strangers:
+            self._hang_up(next(iter(self._strangers)), "newcomer")
+
+    def _oldest(self) -> Connection | None:
+        """The first that has had its time, the silent ones before the others, of greedy addresses where there are any."""
         greedy = {address for address, count in self._by_address.items() if count * ADDRESS_SHARE > self.most}
-        oldest = next((one for one in self._strangers if not greedy or one.address in greedy), None)
-        if oldest is not None:
-            self._hang_up(oldest, reason)
+        now, talking = self.now(), None
+        for one in self._strangers:
+            if greedy and one.address not in greedy:
+                continue
+            if not one.heard and now - one.since >= SILENT_GRACE:
+                return one
+            if talking is None and one.heard and now - one.since >= GRACE:
+                talking = one
+        return talking
 
     def expire(self) -> None:
         """Hang up on every stranger whose time is over."""
@@ -197,7 +231,7 @@ class Connections:
         self._body_bytes -= connection.body
         connection.body = 0
 
-    @contextmanager
+    @contextlib.contextmanager
     def handling(self, connection: Connection) -> Iterator[bool]:
         """Hold a whole body while its request is handled; False where too much is being handled.
 
@@ -222,6 +256,7 @@ class Connections:
         connection.hang_up()
 
     def _enter(self, connection: Connection) -> None:
+        connection.since = self.now()
         self._strangers[connection] = None
         self._by_address[connection.address] += 1
 
@@ -231,3 +266,4 @@ class Connections:
             self._by_address[connection.address] -= 1
             if not self._by_address[connection.address]:
                 del self._by_address[connection.address]
+            self._freed.set()

@@ -9,9 +9,7 @@ import errno
 import logging
 import socket
 import ssl
-import time
 from asyncio.sslproto import SSLProtocol
-from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
@@ -28,12 +26,13 @@ from websockets.exceptions import PayloadTooBig
 
 from ordernpay.config import Inbound
 from ordernpay.inbound.connections import Connection, Connections
+from ordernpay.inbound.turns import Lingering, Turns
 
 READ_BYTES: Final = 16 * 1024
 """Read at once: the largest record of TLS. asyncio would have 256 KiB ready for each TLS connection."""
+PARSED_BYTES: Final = 4 * 1024
+"""Parsed at once: chunks and frames of a byte or none cost some 10 µs each, and nobody else has a turn meanwhile."""
 HEAD_BYTES: Final = 32 * 1024
-TURN_SECONDS: Final = 0.005
-"""Strangers' bytes are worked on for so long before everybody else has a turn."""
 BEGINNING: Final = 4_096
 """Bytes of a message on which we hang up that are looked at."""
 BACKLOG: Final = 1_024
@@ -51,69 +50,11 @@ _UNREADABLE: Final = (
 log = structlog.get_logger(__name__)
 
 
-class _Turns:
-    """Work that strangers ask for, a little in each turn of the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._due: deque[Callable[[], None]] = deque()
-        self._called = False
-
-    def take(self, work: Callable[[], None]) -> None:
-        """Have something done in its turn."""
-        self._due.append(work)
-        self._call()
-
-    def _call(self) -> None:
-        if self._due and not self._called:
-            self._called = True
-            self._loop.call_soon(self._work)
-
-    def _work(self) -> None:
-        self._called = False
-        end = time.monotonic() + TURN_SECONDS
-        try:
-            while self._due:
-                self._due.popleft()()
-                if time.monotonic() >= end:
-                    break
-        finally:
-            self._call()
-
-
-class _Lingering:
-    """A transport that, when closed, takes in for a while what the peer has still to say.
-
-    A socket that is closed with bytes unread is reset, and the answer may be lost with it.
-    """
-
-    def __init__(self, transport: asyncio.Transport, seconds: float, unread: Callable[[], bool]) -> None:
-        self._transport = transport
-        self._seconds = seconds
-        self._unread = unread
-        self.lingers = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def is_closing(self) -> bool:
-        return self.lingers or self._transport.is_closing()
-
-    def close(self) -> None:
-        if self.is_closing() or not self._unread():
-            self._transport.close()
-            return
-        self.lingers = True
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._transport.resume_reading()
-        asyncio.get_running_loop().call_later(self._seconds / 2, self._transport.close)
-
-
 class _HttpProtocol(H11Protocol, asyncio.BufferedProtocol):
     """HTTP/1.1 in small pieces, with deadlines, without pipelining."""
 
-    _raw: _Lingering
+    _raw: Lingering
+    _below: asyncio.Transport
 
     def __init__(self, server: "HttpServer", connection: Connection, *, tls: bool) -> None:
         super().__init__(server.config, server.state, {"connection": connection, "server": server}, server.loop)
@@ -124,7 +65,8 @@ class _HttpProtocol(H11Protocol, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         if not self._tls:
             self._connection.made(transport)
-        self._raw = _Lingering(transport, self._serving.connections.linger_seconds, self._unread)
+        self._below = transport
+        self._raw = Lingering(transport, self._serving.connections.linger_seconds, self._unread)
         super().connection_made(self._raw)  # type: ignore[arg-type]
         self._serving.connections.allow(self._connection, self._serving.connections.head_seconds)
 
@@ -139,6 +81,7 @@ class _HttpProtocol(H11Protocol, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._raw.lingers:
             return
+        self._connection.heard = True
         data = bytes(self._serving.buffer[:nbytes])
         if self._tls:  # it is the turn of the TLS protocol
             self._read(data)
@@ -168,15 +111,28 @@ class _HttpProtocol(H11Protocol, asyncio.BufferedProtocol):
     def _unread(self) -> bool:
         return self.conn.their_state in {h11.SEND_BODY, h11.ERROR} or self._pipelined()
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self.transport = self._below  # by which nothing of this one is held for as long as the websocket lives
+        super().handle_websocket_upgrade(event)
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._connection.heard = False
         connections = self._serving.connections
         answered = connections.exchange_seconds if self._raw.is_closing() else connections.head_seconds
         connections.allow(self._connection, connections.linger_seconds if self._raw.lingers else answered)
 
 
-class _WebsocketProtocol(WebSocketsSansIOProtocol):
-    """A websocket whose end, whatever it is, is an end."""
+class _WebsocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
+    """A websocket that is read in small pieces, and whose end, whatever it is, is an end."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        server: HttpServer = self.app_state["server"]
+        return server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self.get_buffer(-1)[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         server: HttpServer = self.app_state["server"]
@@ -261,6 +217,7 @@ class _TlsProtocol(SSLProtocol):
         if self._connection.proofs or self._below is None:
             super().buffer_updated(nbytes)
             return
+        self._connection.heard = True
         self._below.pause_reading()
         self._serving.turns.take(partial(self._read_in_turn, nbytes))
 
@@ -274,7 +231,8 @@ class _TlsProtocol(SSLProtocol):
 
 
 def _give_up(transport: Any, error: Exception) -> None:
-    log.warning("request_unreadable", error=type(error).__name__)
+    if not isinstance(error, OSError):  # which is no more than that the peer has gone
+        log.warning("request_unreadable", reason=type(error).__name__)
     transport.abort()
 
 
@@ -297,9 +255,9 @@ class HttpServer:
     ) -> None:
         self.connections = connections
         self.state = ServerState()
-        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.buffer = memoryview(bytearray(PARSED_BYTES))
         self.loop = asyncio.get_running_loop()
-        self.turns = _Turns(self.loop)
+        self.turns = Turns(self.loop)
         self._context = context
         self.config = uvicorn.Config(
             application,
@@ -334,6 +292,8 @@ class HttpServer:
     async def _accept(self, sock: socket.socket) -> None:
         """Accept one connection after the other: those that are there have a turn between two newcomers."""
         while True:
+            await self.turns.breathe()
+            await self.connections.room()
             try:
                 accepted, address = await self.loop.sock_accept(sock)
             except ConnectionError:  # gone before it was accepted
@@ -342,7 +302,7 @@ class HttpServer:
                 if error.errno not in EXHAUSTED:
                     raise
                 log.warning("connections_not_accepted", reason=error.strerror)
-                self.connections.make_room("newcomer")
+                self.connections.make_room()
                 await asyncio.sleep(ACCEPT_PAUSE)
                 continue
             connection = self.connections.add(address[0])
