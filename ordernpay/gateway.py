@@ -31,7 +31,7 @@ from ordernpay.jsontext import JsonObject, JsonValue
 from ordernpay.outcomes import Failure, Outcome, Refused, expired, unknown
 from ordernpay.publisher import SessionPublisher
 from ordernpay.reads import Reads
-from ordernpay.recovery import known_by_key, ready_to_go_on
+from ordernpay.recovery import already_known, known_by_key, ready_to_go_on
 from ordernpay.vendors.protocol import Prepared, Publish, Session
 from ordernpay.workload import Load, beside_if_large, weigh
 
@@ -114,7 +114,14 @@ class Gateway:
             Refused: with the failure that the caller is told; nothing was written or sent.
         """
         session, common, command, prepared = await beside_if_large(params, self._checked, method, params)
-        self._admit(session, weigh(prepared.kept))
+        try:
+            self._admit(session, weigh(prepared.kept))
+        except Refused:
+            known = None if self._draining else await already_known(self.journal, self._flights, command, prepared)
+            if known is None:
+                raise
+            if isinstance(known, Answer):
+                return known
         crash.point("received")
         if not command.type.changes:
             return await self._read(session, command, prepared)
@@ -129,7 +136,9 @@ class Gateway:
             common, own = read_params(method, params, meant.options if meant else None)
         except Faults as error:
             raise refusals.invalid(error) from None
-        session = self._session(common)
+        session = self._meant(common.session)
+        if session is None:
+            raise refusals.no_session(common.session, self.sessions)
         command = Command(
             id=new_id(),
             session=session.name,
@@ -144,15 +153,6 @@ class Gateway:
             return session, common, command, session.prepare(command)
         except Faults as error:
             raise refusals.invalid(error) from None
-
-    def _session(self, common: Common) -> Session:
-        session = self._meant(common.session)
-        if session is not None:
-            return session
-        if common.session is not None:
-            raise refusals.unknown_session(common.session, self.sessions)
-        names = ", ".join(sorted(self.sessions)) or "none is configured"
-        raise refusals.invalid_session(f"required, since there is not exactly one session: {names}")
 
     def _meant(self, name: JsonValue) -> Session | None:
         """The session that a call names, or the only one there is."""

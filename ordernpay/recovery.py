@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import structlog
 
 from ordernpay import refusals
+from ordernpay.attempts import Answer, Flights, Running
 from ordernpay.commands import Command
 from ordernpay.conversion import Faults
 from ordernpay.journal import Journal, JournalUnavailable, NewCommand, Row
@@ -60,3 +61,22 @@ async def known_by_key(journal: Journal, new: NewCommand) -> Row | None:
     if row is not None and not row.asks_the_same(new):
         raise refusals.conflict(row)
     return row
+
+
+async def already_known(
+    journal: Journal, flights: Flights, command: Command, prepared: Prepared
+) -> Answer | Running | None:
+    """Find what needs no room for another command: the first one of a repeated key, under way or with its answer.
+
+    Raises:
+        Refused: the key belongs to another command, or cannot be looked up.
+    """
+    if not command.type.changes:
+        return None
+    running = flights.find(command.session, command.key)
+    if running is not None:
+        return running
+    row = await known_by_key(journal, NewCommand(command, prepared.kept, prepared.whole, 0.0, 0.0))
+    if row is None or row.state not in {"succeeded", "rejected"}:
+        return None
+    return Answer(row.command_id, row.session, row.state, row.outcome())

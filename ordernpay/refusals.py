@@ -18,8 +18,12 @@ def invalid(error: Faults) -> Refused:
     return Refused(Failure("invalid_params", f"invalid params: {error}", details=details))
 
 
-def invalid_session(message: str) -> Refused:
-    """No session named, and more or less than one to choose from."""
+def no_session(name: str | None, known: Iterable[str]) -> Refused:
+    """A session that is not configured; or none named, and more or less than one to choose from."""
+    if name is not None:
+        return unknown_session(name, known)
+    names = ", ".join(sorted(known)) or "none is configured"
+    message = f"required, since there is not exactly one session: {names}"
     return Refused(
         Failure(
             "invalid_params", f"invalid params: session: {message}", details=[{"path": "session", "message": message}]

@@ -536,6 +536,26 @@ async def test_a_session_takes_only_so_many_commands_at_once(tmp_path: Path) -> 
         assert [row.idempotency_key for row in await it.journal.list_commands(None, None, None, 9)] == ["b", "a"]
 
 
+async def test_where_there_is_no_room_a_repeated_key_is_answered_all_the_same(tmp_path: Path) -> None:
+    gate = Gate()
+    gate.open.set()
+    async with bench(tmp_path, script=gate) as it:
+        done = await it.call(idempotency_key="done")
+        gate.open.clear()
+        it.gateway.limits["bar"] = 1
+        first = it.start(idempotency_key="a")
+        await until(lambda: len(it.session.performed) == 2)
+        again = await it.call(idempotency_key="done")
+        assert (again.command_id, again.state) == (done.command_id, "succeeded")
+        conflict = await raises(it.call(idempotency_key="done", order=ORDER | {"reference": "other"}))
+        assert conflict.failure.kind == "idempotency_conflict"
+        joined = it.start(idempotency_key="a")
+        await until(lambda: it.gateway._waiting == 2)
+        gate.open.set()
+        assert (await joined).command_id == (await first).command_id
+        assert len(it.session.performed) == 2
+
+
 async def test_no_moment_of_a_commands_way_leaves_room_for_one_too_many(tmp_path: Path) -> None:
     gate, accepted = Gate(), []
     async with bench(tmp_path, script=gate) as it:
