@@ -72,8 +72,8 @@ class Journal:
         self._directory = directory
         self._clock = clock or SystemClock()
         self._lock = -1
-        self._writer = Writer(directory, self._clock, self._adopt)
         self._reader = Reader(directory)
+        self._writer = Writer(directory, self._clock, self._adopt, self._reader.hold)
         self._adopted = asyncio.Event()
         self._lived: Lived | None = None
         self._set_aside: set[tuple[str, int]] = set()
@@ -109,12 +109,10 @@ class Journal:
         self.identity, self._lived = opened.journal, opened.lived
         self.moved_aside = opened.moved_aside or self.moved_aside
         self._set_aside.clear()
-        self._reader.reopen()
         self._adopted.set()
 
     async def _read_alone(self) -> bool:
-        """Open the reader of a journal that cannot be written; whether that can be read."""
-        self._reader.reopen()
+        """Whether a journal that cannot be written can be read."""
         try:
             self.identity = await self._read(lambda db: str(db.execute("SELECT journal FROM identity").fetchone()[0]))
         except (JournalUnavailable, TypeError):

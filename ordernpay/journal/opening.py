@@ -10,6 +10,7 @@ What is wrong is told apart by what SQLite says, and by nothing else:
 """
 
 import contextlib
+import errno
 import os
 import re
 import sqlite3
@@ -41,6 +42,8 @@ from ordernpay.journal.schema import (
 
 _MOVED: Final = ".damaged-"
 _READ_AHEAD: Final = 2**20
+_ROOM: Final = 64 * 2**10
+"""Bytes without which SQLite cannot even open its log and the index of that."""
 _CORRUPT, _NOTADB, _IOERR = 11, 26, 10
 _COUNTED: Final = (
     ("commands", "sqlite_autoindex_commands_1", "sqlite_autoindex_commands_2", "commands_by_state"),
@@ -107,6 +110,15 @@ def open_journal(directory: Path, clock: Clock | None = None) -> Opened:
     except sqlite3.Error as error:
         failing = getattr(error, "sqlite_errorcode", 0) & 0xFF == _IOERR
         raise (DiskFailing if failing else JournalUnavailable)(f"journal {path}: {error}") from None
+
+
+def check_writable(directory: Path) -> None:
+    """Find out cheaply whether there is any use in trying to open the journal again; raises `JournalUnavailable` if not."""
+    disk = os.statvfs(directory)
+    if disk.f_flag & os.ST_RDONLY:
+        raise JournalUnavailable(f"journal {directory / FILE_NAME}: {os.strerror(errno.EROFS)}")
+    if disk.f_bavail * disk.f_frsize < _ROOM:
+        raise JournalUnavailable(f"journal {directory / FILE_NAME}: {os.strerror(errno.ENOSPC)}")
 
 
 def _complaint(path: Path) -> str | None:

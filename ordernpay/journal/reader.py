@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,10 +27,31 @@ class Reader:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
         self._connection: sqlite3.Connection | None = None
 
-    def reopen(self) -> None:
-        """Read what is in the directory from now on."""
+    def hold(self) -> Callable[[bool], None]:
+        """Let go of the file while the writer opens it: in one process SQLite's connections share locks and an index.
+
+        Called from another thread. What is to be read meanwhile waits.
+
+        Returns:
+            to be called when that is over, with whether the writer has opened it.
+        """
+        released, over, opened = threading.Event(), threading.Event(), threading.Event()
+
+        def wait() -> None:
+            self._disconnect()
+            released.set()
+            over.wait()
+            self._connect(alone=not opened.is_set())
+
+        def go_on(is_open: bool) -> None:  # noqa: FBT001 - what became of it, by place
+            if is_open:
+                opened.set()
+            over.set()
+
         with contextlib.suppress(RuntimeError):  # it is being closed
-            self._threads.submit(self._connect)
+            self._threads.submit(wait)
+            released.wait()
+        return go_on
 
     async def do(self, operation: Operation[T]) -> T:
         """Read.
@@ -59,12 +81,11 @@ class Reader:
         await self.run(self._disconnect)
         self._threads.shutdown()
 
-    def _connect(self) -> None:
-        self._disconnect()
+    def _connect(self, *, alone: bool) -> None:
         try:
-            self._connection = connect_reader(self._directory)
+            self._connection = connect_reader(self._directory, alone=alone)
         except (sqlite3.Error, OSError) as error:
-            log.error("journal_not_readable", reason=str(error))
+            log.warning("journal_not_readable", reason=str(error))
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -156,32 +156,28 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_reader(directory: Path) -> sqlite3.Connection:
-    """A connection that only reads, also from a disk that cannot be written.
+def connect_reader(directory: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """A connection that only reads.
 
-    SQLite shares an index of its write-ahead log in a file beside it, for which there has to be room. Where there is none,
-    nobody else can write either: the index can be this process' own, and without a log nothing but the file counts.
+    Args:
+        directory: where the journal is.
+        alone: nobody writes, since nobody can. The index of the write-ahead log, which SQLite shares in a file beside it,
+            cannot be made or written then: it is this connection's own, and without a log nothing but the file counts.
     """
     file = (directory / FILE_NAME).absolute()
     log = file.with_name(f"{FILE_NAME}-wal")
-    ways = ["mode=ro"]
-    with contextlib.suppress(OSError):
-        ways.append("mode=ro&nolock=1" if log.exists() and log.stat().st_size else "mode=ro&immutable=1")
-    failed: sqlite3.Error | None = None
-    for way in ways:
-        connection = sqlite3.connect(f"{file.as_uri()}?{way}", uri=True, isolation_level=None, check_same_thread=False)
-        try:
-            _read_anything(connection)
-            if "nolock" in way:
-                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.Error as error:
-            connection.close()
-            failed = failed or error
-        else:
-            return connection
-    raise failed or sqlite3.OperationalError("unable to open database file")
+    way = "mode=ro"
+    if alone:
+        way += "&readonly_shm=1" if log.exists() and log.stat().st_size else "&immutable=1"
+    connection = sqlite3.connect(f"{file.as_uri()}?{way}", uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        _read_anything(connection)
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _read_anything(connection: sqlite3.Connection) -> None:

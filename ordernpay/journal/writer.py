@@ -14,7 +14,7 @@ import structlog
 from attrs import define, field
 
 from ordernpay.clock import Clock
-from ordernpay.journal.opening import Opened, is_damage, open_journal
+from ordernpay.journal.opening import Opened, check_writable, is_damage, open_journal
 from ordernpay.journal.schema import MIGRATIONS, JournalUnavailable
 
 PAUSE: Final = 1.0
@@ -81,12 +81,20 @@ class Writer:
         directory: where the journal is.
         clock: for what it keeps.
         opened: called in the loop each time that the journal was opened.
+        hold: makes the reader let go of the file until what it returns is called, with whether it was opened.
     """
 
-    def __init__(self, directory: Path, clock: Clock, opened: Callable[[Opened], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        opened: Callable[[Opened], None],
+        hold: Callable[[], Callable[[bool], None]],
+    ) -> None:
         self._directory = directory
         self._time = clock
         self._opened = opened
+        self._hold = hold
         self._jobs: queue.SimpleQueue[_Job[Any] | _Turn | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._clock: int | None = None
@@ -110,16 +118,30 @@ class Writer:
     def _run(self) -> None:
         self._clock = time.pthread_getcpuclockid(threading.get_ident())
         while not self._stopping:
-            try:
-                opened = open_journal(self._directory, self._time)
-            except Exception as error:  # noqa: BLE001 - handed over to who waits, and to every operation
-                self._tell(error)
-                self.flushes.broken = str(error)
-                self._refuse_for_a_while(str(error))
-            else:
+            opened = self._open()
+            if isinstance(opened, Opened):
                 self.flushes.broken = None
                 self._tell(opened)
                 self._serve(opened.connection)
+            else:
+                self.flushes.broken = str(opened)
+                self._tell(opened)
+                self._refuse_for_a_while(str(opened))
+
+    def _open(self) -> Opened | Exception:
+        """Open the journal, or say why not; the reader is held for no longer than there is hope."""
+        go_on: Callable[[bool], None] | None = None
+        result: Opened | Exception
+        try:
+            if self._first is None:
+                check_writable(self._directory)
+            go_on = self._hold()
+            result = open_journal(self._directory, self._time)
+        except Exception as error:  # noqa: BLE001 - handed over to who waits, and to every operation
+            result = error
+        if go_on is not None:
+            go_on(isinstance(result, Opened))
+        return result
 
     def _tell(self, result: Opened | Exception) -> None:
         """Hand over what became of opening the journal."""

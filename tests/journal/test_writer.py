@@ -211,7 +211,7 @@ async def test_flushes_are_timed(tmp_path: Path) -> None:
 
 
 def test_results_for_a_loop_that_is_closed_harm_nobody(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, HandClock(), lambda _: None)
+    writer = Writer(tmp_path, HandClock(), lambda _: None, lambda: lambda _: None)
     done = threading.Event()
     gate = Gate()
 
