@@ -23,8 +23,8 @@ async def weather(plan: Plan, folder: Path) -> None:
     print(f"seed of the run: ORDERNPAY_TEST_SEED={plan.seed}")
     began = time.monotonic()
     async with storm(plan, folder) as run:
-        await run.run()
-        verdict = await judge(run)
+        async with run.run():
+            verdict = await judge(run)
         seconds = time.monotonic() - began
         control = run.shim.control
         print(

@@ -285,8 +285,9 @@ class Storm:
         places = sorted(self.dice.randrange(max(1, plan.commands - 2 * plan.clients)) for _ in named)
         return list(zip(places, named, strict=True))
 
-    async def run(self) -> None:
-        """Let it rage, and then wait until it is quiet."""
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Let it rage and wait until it is quiet; the daemon and who follows it are still there."""
         await self.daemon.start()
         self.phases["started"] = time.monotonic() - self.began
         following = asyncio.create_task(self.follower.follow())
@@ -304,6 +305,7 @@ class Storm:
             self.phases["raged"] = time.monotonic() - self.began
             await self._quiet()
             self.phases["quiet"] = time.monotonic() - self.began
+            yield
         finally:
             tasks = (following, keeping, looking, *ordering, *self._troubles)
             for task in tasks:
@@ -455,11 +457,6 @@ class Storm:
         await self._up()
         await asyncio.sleep(1.5)
         await self._no_more_open()
-        last = await self.last_event()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(20):
-                while self.follower.last < last:
-                    await asyncio.sleep(0.05)
 
     async def _up(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -483,14 +480,12 @@ class Storm:
                         return
                     await asyncio.sleep(0.2)
 
-    async def last_event(self) -> int:
-        """The last number given."""
-        told = await ask(self.daemon.socket, "event.list", {"limit": 1, "since": 2**53})
-        if told is None or "result" not in told:
-            told = await ask(self.daemon.socket, "event.list", {"limit": 1})
-        assert told is not None, "no answer"
-        last: int = told["result"]["last_seq"]
-        return last
+    async def heard(self, last: int) -> None:
+        """Wait until the follower has heard of this event."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                while self.follower.last < last:
+                    await asyncio.sleep(0.05)
 
     async def pages(self, method: str, name: str, **query: Any) -> list[dict[str, Any]]:
         """All rows of a list."""

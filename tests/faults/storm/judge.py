@@ -111,6 +111,7 @@ def _said(row: Row) -> str:
 
 async def _events(storm: Storm, rows: dict[str, Row], verdict: Verdict) -> None:
     kept = await storm.events()
+    await storm.heard(kept[-1]["seq"] if kept else 0)  # a session may have gone up or down since the quiet began
     numbers = [event["seq"] for event in kept]
     if not numbers or numbers[0] != 1 or jumps(numbers):
         verdict.events.append(f"kept are {numbers[:1]}…{numbers[-1:]}, with jumps {jumps(numbers)[:5]}")
