@@ -201,10 +201,13 @@ class Inbox:
         self._caught[identity] = status, self._clock.wall()
         while len(self._caught) > QUOTES_KEPT:
             self._caught.popitem(last=False)
-        try:
-            await self._publish([report], _state(identity, status))
-        except OSError:
-            self._line.reporter.report(report)
+        while True:  # by its name, or what was told before a restart would be told again
+            try:
+                await self._publish([report], _state(identity, status))
+            except OSError:
+                await anyio.sleep(PAUSE)
+            else:
+                return
 
     # Webhooks
 

@@ -61,6 +61,19 @@ async def judge(storm: Storm) -> Verdict:
     return verdict
 
 
+def _told_twice(kept: list[Row]) -> list[str]:
+    """Orders that are told to be what they were told to be before: vendors say it twice, kiosks hear it once."""
+    last: dict[tuple[str, str], str] = {}
+    found = []
+    for event in kept:
+        if event["kind"] == "order.updated" and (status := event["data"].get("status")):
+            order = (event["session"], str(event["data"].get("order_id")))
+            if last.get(order) == status:
+                found.append(f"event {event['seq']} tells again that {order} is {status}")
+            last[order] = status
+    return found
+
+
 def _one(storm: Storm, command: Command, row: Row | None, verdict: Verdict) -> None:
     key, acts = command.key, storm.ledger.count(command.key)
     if row is None:
@@ -123,6 +136,7 @@ async def _events(storm: Storm, rows: dict[str, Row], verdict: Verdict) -> None:
             verdict.events.append(f"event {event['seq']} was never heard")
         elif heard != json.dumps(event, sort_keys=True):
             verdict.events.append(f"event {event['seq']} was heard otherwise: {heard[:150]}")
+    verdict.events += _told_twice(kept)
     settled: dict[str, list[str]] = defaultdict(list)
     for event in kept:
         if event["kind"] == "command.settled":
