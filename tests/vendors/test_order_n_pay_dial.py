@@ -219,6 +219,15 @@ async def test_the_three_values_are_posted_to_the_same_host_and_the_token_goes_i
         assert one.paths == [AUTH_PATH, f"/socket?x=1&access={TOKEN}"]
 
 
+async def test_what_is_no_tls_reads_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> ssl.SSLContext:
+        raise AssertionError("the system's authorities were read")
+
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    async with till() as one, linked(config(one.port, **HANDSHAKE)):
+        assert len(one.paths) == 2
+
+
 async def test_without_a_secret_there_is_no_handshake_and_no_path_is_a_slash() -> None:
     async with till() as one, linked(config(one.port, path="")):
         assert one.paths == ["/"]
