@@ -266,7 +266,7 @@ async def test_a_session_that_does_not_move_on_starves_the_watchdog(systemd: Lis
     async with daemon(systemd, config, watchdog=0.4) as made:
         await until(lambda: made.gateway.sessions["bar"].status().state == "down")
         await until(lambda: systemd.all_of("WATCHDOG"))
-        pulse = made.gateway.sessions["bar"]._pulse  # type: ignore[attr-defined]
+        pulse = made.gateway.sessions["bar"]._session._pulse  # type: ignore[attr-defined]
         pulse.within(-20.0)
         await until(lambda: made.notifier.stuck)
         assert "bar: its connection has not moved on" in made.notifier.stuck["sessions"]

@@ -1,9 +1,8 @@
 """Questions to the daemon, and in words why one was not answered: what, where, what to do."""
 
-import contextlib
 import os
 import stat
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -24,7 +23,6 @@ from ordernpay.client import (
     default_socket,
 )
 from ordernpay.jsontext import JsonError, JsonObject
-from ordernpay.rules import nearest
 
 EXIT_ANSWERED_ERROR: Final = 1
 EXIT_NO_DAEMON: Final = 69
@@ -176,27 +174,6 @@ def _remedy_of(faults: list[JsonObject]) -> str | None:
     if any(message.startswith("expected text") and message[-1:].isdigit() for message in told.values()):
         return NEEDS_QUOTES
     return None
-
-
-def know_sessions(socket: Path | None, wanted: Iterable[str]) -> None:
-    """End the program where a session that is asked for is none, rather than to tell that nothing was found.
-
-    Args:
-        socket: where the daemon is; None for the default.
-        wanted: names that nothing was found for.
-    """
-
-    async def names(client: Client) -> list[str]:
-        with contextlib.suppress(RpcFailure):  # this user may not see them
-            return [str(one.get("name")) for one in objects(await client.call("session.list"), "sessions")]
-        return list(wanted)
-
-    known = converse(socket, names)
-    for name in wanted:
-        if name not in known:
-            near = nearest(name, known)
-            meant = f" Did you mean {near}?" if near else ""
-            raise click.UsageError(f"there is no session {name}.{meant} There are: {', '.join(known) or 'none'}.")
 
 
 def _not_permitted(path: Path) -> str:

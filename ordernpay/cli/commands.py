@@ -6,7 +6,7 @@ from typing import Final
 import click
 from rich.text import Text
 
-from ordernpay.cli.asking import ask, know_sessions, socket_option
+from ordernpay.cli.asking import ask, socket_option
 from ordernpay.cli.completing import session_names
 from ordernpay.cli.terminal import cell, console, member, objects, print_json, print_table, state_cell
 from ordernpay.jsontext import JsonObject
@@ -43,8 +43,6 @@ def commands(
     if state is not None:
         params["state"] = state
     answer = ask(socket, "command.list", params)
-    if session is not None and not answer.get("commands"):
-        know_sessions(socket, [session])
     if as_json:
         print_json(answer)
         return

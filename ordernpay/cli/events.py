@@ -10,7 +10,7 @@ import click
 from attrs import frozen
 from rich.text import Text
 
-from ordernpay.cli.asking import converse, explained, know_sessions, socket_option
+from ordernpay.cli.asking import converse, explained, socket_option
 from ordernpay.cli.completing import session_names
 from ordernpay.cli.terminal import (
     cell,
@@ -94,8 +94,6 @@ def events(
         return [] if following else await _after(client, wanted, since, newest)
 
     found = converse(socket, kept)
-    if not found:
-        know_sessions(socket, sessions)
     if not following:
         _print(found, wanted)
         return

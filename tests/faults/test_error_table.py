@@ -217,7 +217,13 @@ async def test_idempotency_conflict(artifacts: Path) -> None:
         error = await bar.error("order.update", kiosk.update(first["result"]["order"]["id"], "key"))
         is_row(error, "idempotency_conflict", command=True)
         assert error["data"]["command_id"] == first["command_id"]
-        assert error["data"]["details"] == {"method": "order.create", "state": "succeeded"}
+        row = await kiosk.row_of(bar.path, "key")
+        assert error["data"]["details"] == {
+            "method": "order.create",
+            "state": "succeeded",
+            "command_id": first["command_id"],
+            "accepted_at": row["accepted_at"],
+        }
 
 
 async def test_unknown_session_and_more_than_one(artifacts: Path) -> None:
@@ -401,7 +407,7 @@ async def test_half_a_line_and_gone_is_nothing(artifacts: Path) -> None:
         whole = json.dumps(
             {"jsonrpc": "2.0", "id": 1, "method": "order.create", "params": kiosk.create("half")}
         ).encode()
-        for place in (1, len(whole) // 2, len(whole)):
+        for place in (1, len(whole) // 2, len(whole) - 1):
             async with kiosk.kiosk(bar.path) as rude:
                 rude.say(whole[:place])
         assert (await kiosk.ask(bar.path, "order.create", kiosk.create("whole")))["result"]

@@ -2,7 +2,6 @@
 
 One that never reads is cut off and harms nobody; one that asks for what is no more is told of the gap.
 """
-# ruff: noqa: ASYNC110 - it polls with a deadline
 
 import asyncio
 import contextlib
@@ -181,12 +180,11 @@ async def test_a_gap_is_flagged_where_events_are_no_more_or_not_yet(artifacts: P
             assert await daemon.terminate() == 0
             file = artifacts / "state" / "journal.sqlite3"
             with contextlib.closing(sqlite3.connect(file)) as connection:
-                connection.execute("UPDATE events SET time = 0 WHERE seq <= 3")
+                connection.execute("DELETE FROM events WHERE seq <= 3")  # as pruning does, which waits for its time
                 connection.commit()
             await daemon.start()
             async with kiosk.kiosk(daemon.socket) as one:
-                while (await one.result("event.list"))["first_seq"] != 4:
-                    await asyncio.sleep(0.01)
+                assert (await one.result("event.list"))["first_seq"] == 4
                 for since, gap in ((0, True), (2, True), (3, False), (4, False)):
                     answer = await one.result("event.subscribe", {"since": since})
                     assert answer["gap"] is gap, since
@@ -209,7 +207,7 @@ async def test_numbers_are_never_given_twice_even_when_all_events_are_gone(artif
             last = 0
             with contextlib.closing(sqlite3.connect(artifacts / "state" / "journal.sqlite3")) as connection:
                 [last] = connection.execute("SELECT max(seq) FROM events").fetchone()
-                connection.execute("UPDATE events SET time = 0")
+                connection.execute("DELETE FROM events")
                 connection.commit()
             await daemon.start()
             await kiosk.insist(daemon.socket, "order.create", kiosk.create("two"))

@@ -68,7 +68,9 @@ class Kiosk:
         if quoted is not None:
             assert isinstance(quoted["order"], dict)
             assert quoted["order"]["total"] == placed["total"]
-        await self.call("order.cancel", order_id=placed["id"], reason="changed plans")
+        await self.call(
+            "order.cancel", order_id=placed["id"], reason="changed plans", idempotency_key=f"cancel-{self.session}"
+        )
 
 
 @pytest.mark.parametrize("session", OFFERED)

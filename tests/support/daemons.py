@@ -142,10 +142,12 @@ async def daemon_process(
     try:
         yield daemon
     finally:
-        if daemon.process is not None and daemon.process.returncode is None:
-            with contextlib.suppress(TimeoutError):
-                await daemon.terminate()
-        await daemon.kill()
+        try:
+            if daemon.process is not None and daemon.process.returncode is None:
+                with contextlib.suppress(TimeoutError):
+                    await daemon.terminate()
+        finally:  # also where the test was cancelled in the middle of that
+            await daemon.kill()
 
 
 @contextlib.asynccontextmanager
