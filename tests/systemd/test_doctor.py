@@ -76,7 +76,7 @@ def test_permissions_that_were_spoilt_are_found(venue: Venue) -> None:
     remedies = {finding["subject"]: finding["remedy"] for finding in findings(ended.out, "wrong")}
     assert remedies[str(CREDENTIALS)] == f"chmod 700 {CREDENTIALS}"
     assert remedies[str(CONFIG)] == f"chgrp ordernpay-daemon {CONFIG}; chmod 640 {CONFIG}"
-    assert remedies[str(STATE)] == f"chown -R ordernpay: {STATE}"
+    assert remedies[str(STATE)] == f"chown -Rh ordernpay: {STATE}"
 
 
 def test_a_service_that_was_stopped_and_switched_off_is_found(venue: Venue) -> None:
