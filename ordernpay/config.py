@@ -19,9 +19,6 @@ from ordernpay.tomllines import in_line, lines_of
 DEFAULT_PATH: Final = Path("/etc/ordernpay/ordernpay.toml")
 DEFAULT_SOCKET: Final = Path("/run/ordernpay/ordernpay.sock")
 CONFIG_VARIABLE: Final = "ORDERNPAY_CONFIG"
-_SHELLS: Final = {("/", "dev"), ("/", "proc")}
-"""Where a shell puts what it is to be read from, as in `--config <(...)`: no file, and what is waited for there is wanted."""
-
 _SESSION_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 Port = Annotated[int, Whole(0, 65_535)]
@@ -241,7 +238,7 @@ def load(path: Path, vendors: Mapping[str, type[Any]]) -> Config:
 def parse(path: Path) -> JsonObject:
     """The tables of a configuration file as they stand there, unchecked; raises `ConfigError`."""
     try:
-        text = text_of(path.read_bytes() if path.parts[:2] in _SHELLS else octets_of(path))
+        text = text_of(path.read_bytes() if _from_a_shell(path) else octets_of(path))
     except OSError as error:
         raise ConfigError(path, [Fault("", f"cannot be read: {error.strerror}")]) from None
     except Wrong as error:
@@ -252,6 +249,13 @@ def parse(path: Path) -> JsonObject:
         raise ConfigError(path, [Fault("", "expected TOML: nested too deeply")]) from None
     except ValueError as error:  # not only tomllib's own: a number may be too long for Python
         raise ConfigError(path, [Fault("", f"expected TOML: {error}")]) from None
+
+
+def _from_a_shell(path: Path) -> bool:
+    """Whether a shell put it there, as in ``--config <(...)``: no file, and to wait for its end is what is wanted."""
+    return path.parts[:3] in {("/", "dev", "fd"), ("/", "dev", "stdin")} or (
+        path.parts[:2] == ("/", "proc") and "fd" in path.parts
+    )
 
 
 def _with_lines(faults: list[Fault], path: Path) -> list[Fault]:

@@ -269,7 +269,7 @@ class Daemon(RuleBasedStateMachine):
     @rule()
     def connect(self) -> None:
         self.connected = True
-        self.exchange.connected()
+        self.exchange.connected(self.now)
 
     @precondition(lambda self: self.connected)
     @rule()
@@ -280,7 +280,7 @@ class Daemon(RuleBasedStateMachine):
         self.connected = False
         self.stray += self.to_pos  # the POS may still hear what was on its way
         self.to_pos, self.to_daemon = [], []
-        self.take(self.exchange.disconnected(code))
+        self.take(self.exchange.disconnected(code, self.now))
 
     @precondition(lambda self: self.in_stage("submitted"))
     @rule(most=st.integers(1, 4))
@@ -332,7 +332,7 @@ class Daemon(RuleBasedStateMachine):
     @precondition(lambda self: self.to_daemon)
     @rule()
     def daemon_hears(self) -> None:
-        self.take([self.exchange.receive(self.to_daemon.pop(0))])
+        self.take([self.exchange.receive(self.to_daemon.pop(0), self.now)])
 
     def take(self, events: list[x.Event]) -> None:
         """As the session takes what its exchange says."""
@@ -458,10 +458,12 @@ class Daemon(RuleBasedStateMachine):
             self.write_frames(1)
             if self.to_pos:
                 self.pos_hears_now()
+            elif (pause := self.exchange.pause(self.now)) is not None:
+                self.now += pause  # one that may have broken a connection waits for its next try
             elif not self.to_daemon and self.in_stage("submitted"):
                 self.lose_link(None)  # an answer that never came: the next connection sends it again
             while self.to_daemon:
-                self.take([self.exchange.receive(self.to_daemon.pop(0))])
+                self.take([self.exchange.receive(self.to_daemon.pop(0), self.now)])
         raise AssertionError(f"never came to an end: {self.live}")
 
     def pos_hears_now(self) -> None:

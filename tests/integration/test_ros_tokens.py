@@ -70,7 +70,7 @@ async def test_ros_that_has_moved_is_found_before_the_token_ends(artifacts: Path
             ros.authority.svc = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
             ros.authority.revoke()
             told = await venue.ask("order.create", order=rest.order("ros"), timeout=0.5)
-            assert told.state == "failed", told.body
+            assert told.state in {"failed", "rejected"}, told.body  # as far as it came in that time
             ros.authority.svc = None
             assert (await venue.ask("order.create", order=rest.order("ros"), timeout=20)).ok
         assert len(ros.orders) == 1

@@ -229,7 +229,7 @@ def test_what_is_missing_but_needless_reads_as_nothing_and_raw_is_untouched() ->
         ("", "no JSON (JSONDecodeError)"),
         (b"\xff\xfe", "no JSON (JSONDecodeError)"),
         ("[" * 100_000, "no JSON (RecursionError)"),
-        ("[" * 63 + "]" * 63, "no JSON (ValueError)"),
+        ("[" * 63 + "]" * 63, "no JSON (TooDeep)"),
         ("[1]", "no JSON object"),
         ('{"ResultCode":0}', "no RequestID"),
         ('{"RequestID":"","ResultCode":0}', "no RequestID"),
