@@ -150,9 +150,9 @@ async def test_a_slow_one_is_told_why_and_resumes_after_what_it_has(artifacts: P
         reader, writer = await asyncio.open_unix_connection(path, limit=8_192)
         slow = kiosk.Kiosk(reader, writer)
         await slow.result("event.subscribe", {"since": 0})
-        while daemon.server.stats.cut_off == 0:  # from then on it has only a moment to read why
+        for _ in range(7):
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(20):
+                for _ in range(100):
                     tasks.create_task(daemon.journal.publish("bar", [Report("vendor.event", filler)], None, 0.0))
         last = daemon.events.last_seq
         seen: list[int] = []
