@@ -145,9 +145,9 @@ async def test_a_slow_one_is_told_why_and_resumes_after_what_it_has(artifacts: P
     config = tables(artifacts, {})
     config["rpc"] |= {"max_event_backlog": 300}
     path = config["rpc"]["socket"]
-    filler: JsonObject = {"filler": "x" * 4_000}
+    filler: JsonObject = {"filler": "x" * 20_000}
     async with daemon_inside(config) as daemon:
-        reader, writer = await asyncio.open_unix_connection(path, limit=8_192)
+        reader, writer = await asyncio.open_unix_connection(path, limit=32_768)
         slow = kiosk.Kiosk(reader, writer)
         await slow.result("event.subscribe", {"since": 0})
         for _ in range(7):
