@@ -1,7 +1,6 @@
 """One change at one vendor, from its making to what it has done there: what the fault matrix is made of."""
 
 import contextlib
-import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -342,18 +341,19 @@ class Matrix:
         (self.directory / "fault-matrix.md").write_text(self.table() + "\n", encoding="utf-8")
 
     def table(self) -> str:
-        """All cells as Markdown: a row for each change, a column for each fault."""
-        names = [*CUTS, *ON_THE_WAY, *(f"killed: {point}" for point in KILLS)]
-        columns = [name for name in names if any(cell.fault == name for cell in self.cells)]
-        rows = [f"| vendor | command | {' | '.join(columns)} |", "|" + "---|" * (2 + len(columns))]
+        """All cells as Markdown: a table for each vendor, with a row for each fault and a column for each change."""
         found = {(cell.vendor, cell.method, cell.fault): cell.text for cell in self.cells}
-        for vendor, method in itertools.chain.from_iterable(
-            [(vendor, method) for method in methods] for vendor, methods in CHANGES.items()
-        ):
-            texts = [found.get((vendor, method, column), "") for column in columns]
-            if any(texts):
-                rows.append(f"| {vendor} | `{method}` | {' | '.join(texts)} |")
-        return "\n".join(rows)
+        faults = [*CUTS, *ON_THE_WAY, *(f"killed: {point}" for point in KILLS)]
+        lines: list[str] = []
+        for vendor, methods in CHANGES.items():
+            names = " | ".join(f"`{method}`" for method in methods)
+            lines += [f"## {vendor}", "", f"| fault | {names} |", "|" + "---|" * (1 + len(methods))]
+            for fault in faults:
+                texts = [found.get((vendor, method, fault), "") for method in methods]
+                if any(texts):
+                    lines.append(f"| {fault} | {' | '.join(texts)} |")
+            lines.append("")
+        return "\n".join(lines)
 
 
 async def made_before(
