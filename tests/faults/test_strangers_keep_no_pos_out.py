@@ -15,6 +15,7 @@ import httpx
 import pytest
 import trustme
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake
 
 from ordernpay.client import connect as client_of
 from ordernpay.simulator.order_n_pay import AUTH_PATH
@@ -68,7 +69,7 @@ async def come_up(number: int, port: int, context: ssl.SSLContext | None, http: 
     """A POS that proves itself and dials, and tries again where it has to."""
     names = {"ProviderOutletID": f"venue-{number}", "POSRemoteID": f"remote-{number}"}
     while True:
-        with contextlib.suppress(httpx.HTTPError, OSError, TimeoutError):
+        with contextlib.suppress(httpx.HTTPError, OSError, TimeoutError, InvalidHandshake):
             answer = await http.post(AUTH_PATH, json=names | {"AuthSecret": planted.AUTH_SECRET})
             token = answer.json()["AccessToken"]
             address = f"{'ws' if context is None else 'wss'}://127.0.0.1:{port}/?token={token}"

@@ -7,6 +7,7 @@ import pytest
 
 from ordernpay.vendors.order_n_pay.exchange import (
     MESSAGE_TOO_BIG,
+    MOST_CUTS,
     MOST_SILENT,
     PATIENCE,
     PROBATION,
@@ -201,6 +202,21 @@ def test_a_suspect_that_keeps_silent_stops_the_others_for_a_moment_alone(exchang
     assert frames(exchange, later) == ["b"]
     assert isinstance(exchange.receive(answer("b"), later), Answered)
     assert exchange.disconnected(MESSAGE_TOO_BIG, later) == [TooBig("silent-one")]  # nothing else is out
+
+
+def test_one_that_waits_for_its_next_try_goes_at_once_where_another_was_the_culprit(exchange: Exchange) -> None:
+    submit(exchange, "small", deadline=600.0)
+    for _ in range(MOST_CUTS + 1):  # alone each time: it waits ever longer
+        exchange.connected(0.0)
+        frames(exchange, 0.0)
+        exchange.disconnected(1006, 0.0)
+    submit(exchange, "the-larger-one", deadline=600.0)
+    exchange.connected(0.0)
+    assert exchange.pause(0.0) is not None
+    assert frames(exchange, 0.0) == ["the-larger-one"]
+    assert exchange.disconnected(MESSAGE_TOO_BIG, 0.0) == [TooBig("the-larger-one")]
+    exchange.connected(0.0)
+    assert frames(exchange, 0.0) == ["small"]
 
 
 def test_suspects_get_their_turn_however_much_there_is_to_send(exchange: Exchange) -> None:

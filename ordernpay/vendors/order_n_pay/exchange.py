@@ -147,6 +147,10 @@ class _Pending:
         """Whether a copy is out on this connection."""
         return self.out_since is not None
 
+    def acquit(self) -> None:
+        """Count nothing against it any more: it need not wait for its next try."""
+        self.suspect, self.cuts, self.held_until = False, 0, 0.0
+
 
 def key_of(request_id: str) -> str:
     """A RequestID as it is compared: systems write the same GUID in either case, in braces, with blanks around it."""
@@ -320,8 +324,7 @@ class Exchange:
                 continue
             pending.proven = True
             if pending.suspect:
-                pending.suspect = False
-                pending.cuts = 0
+                pending.acquit()
                 self._silent += 1
                 self._turn = now + TURN
         if self._silent >= MOST_SILENT:
@@ -330,7 +333,7 @@ class Exchange:
     def _acquit_all(self) -> None:
         self._silent = 0
         for pending in self._pending.values():
-            pending.suspect = False
+            pending.acquit()
 
     # Answers
 
