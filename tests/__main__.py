@@ -16,7 +16,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 OVERALL: Final = 90
-WORKERS: Final = "4"
+WORKERS: Final = "5"
 """More than the two cores that are expected: most tests wait for daemons, timeouts and flushes."""
 
 ROOM: Final = 2 * 2**30
@@ -63,8 +63,9 @@ def in_the_box(which: str, for_pytest: list[str]) -> list[str]:
 
 def side_by_side(place: Path, for_pytest: list[str]) -> Step:
     """Nearly all tests."""
-    chosen = ("-n", WORKERS, "--dist", "loadfile", "-m", "not (last or bench or box)", *for_pytest)
-    return "pytest, side by side", measured(f"--basetemp={place / 't'}", *chosen)
+    workers = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
+    chosen = ("-m", "not (last or bench or box)", *for_pytest)
+    return "pytest, side by side", measured(f"--basetemp={place / 't'}", *workers, *chosen)
 
 
 def figures(for_pytest: list[str]) -> list[Step]:

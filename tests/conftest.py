@@ -21,8 +21,9 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The search for planted secrets comes when everything else has written what it writes."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Files with slow tests come first, so that no worker is left alone with one; the search for planted secrets comes last."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
