@@ -17,13 +17,15 @@ settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, whose children would ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+WAITING = {"faults", "examples", "cli", "integration"}
+"""Folders of tests that start daemons, and mostly wait for them."""
+
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker is left alone with one; the search for planted secrets comes last."""
-    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
-    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path not in slow))
+    """What waits for daemons comes first, so that no worker is left alone with it; the search for planted secrets comes last."""
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.path.parent.name not in WAITING))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
