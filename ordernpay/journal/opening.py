@@ -182,6 +182,8 @@ def _lost_log(file: Path, salts: bytes | None, before: WalIndex | None, after: W
     read = after.frames if after is not None else 0
     if before is not None and before.frames > before.copied and salts in {None, before.salts} and read < before.frames:
         return f"write-ahead log: {before.frames} pages were in it, {read} can be read"
+    if before is not None and before.salts == salts and read == before.frames:
+        return None  # what lies behind is of writes whose flush failed: they never were, and the next write began over them
     if salts is not None and later_commits(file, read) > 1:  # one alone may be of a write that a power cut broke off
         return f"write-ahead log: damaged behind page {read}"
     return None

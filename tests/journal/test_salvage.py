@@ -226,6 +226,30 @@ def test_a_write_that_a_power_cut_broke_off_is_no_damage(tmp_path: Path) -> None
     opened.connection.close()
 
 
+def test_writes_whose_flush_failed_are_no_damage_once_a_later_one_was_broken_off_over_them(tmp_path: Path) -> None:
+    there, copy = tmp_path / "there", tmp_path / "copy"
+    there.mkdir()
+    copy.mkdir()
+    opened = open_journal(there)
+    rows = fill(opened.connection)
+    index = (there / f"{FILE_NAME}-shm").read_bytes()  # it knows of no write whose flush failed
+    log, committed = there / f"{FILE_NAME}-wal", (there / f"{FILE_NAME}-wal").stat().st_size
+    for number in range(3):
+        store.accept(opened.connection, new_command(idempotency_key=f"refused-{number}"))
+    content = log.read_bytes()
+    assert len(content) > committed
+    (copy / FILE_NAME).write_bytes((there / FILE_NAME).read_bytes())
+    (copy / log.name).write_bytes(content[:committed] + bytes(24 + PAGE) + content[committed + 24 + PAGE :])
+    (copy / f"{FILE_NAME}-shm").write_bytes(index)
+    opened.connection.close()
+    with capture_logs() as logs:
+        opened = open_journal(copy)
+    assert logs == []
+    assert keys(opened.connection).keys() == STATES.keys()
+    assert lookups.get(opened.connection, rows[0].command_id) == rows[0]
+    opened.connection.close()
+
+
 def test_an_empty_file_beside_its_log_gives_what_is_in_the_log(tmp_path: Path) -> None:
     file, _ = without_a_stop(tmp_path)
     file.write_bytes(b"")
