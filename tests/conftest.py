@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def loggers_of_modules_stay_loose(monkeypatch: pytest.MonkeyPatch) -> None:
+def loggers_of_modules_stay_loose(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A logger that was bound for good under one test's configuration would tell nothing to the next one's `capture_logs`."""
     configure = structlog.configure
 
@@ -46,6 +47,8 @@ def loggers_of_modules_stay_loose(monkeypatch: pytest.MonkeyPatch) -> None:
         configure(**given | {"cache_logger_on_first_use": False})
 
     monkeypatch.setattr(structlog, "configure", loosely)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
