@@ -1,7 +1,7 @@
 """Everything that has to hold, in one command: ``python -m tests [arguments for pytest]``.
 
-Checks of the source come first, since they are quick; then every test under coverage, with the daemons' processes
-measured too; then the floors that coverage must not fall below. The first failure ends the run.
+Checks of the source come first, since they are quick; then every test under coverage, but for the processes of daemons
+that it starts; then the floors that coverage must not fall below. The first failure ends the run.
 """
 
 import os

@@ -18,6 +18,11 @@ settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, whose children would ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop(
+        "COVERAGE_PROCESS_CONFIG", None
+    )  # a worker is measured; the daemons that it starts would take half as long again
+
 WAITING = {"faults", "examples", "cli", "integration"}
 """Folders of tests that start daemons, and mostly wait for them."""
 

@@ -19,6 +19,7 @@ from ordernpay.vendors.order_n_pay.exchange import (
     Garbage,
     TooBig,
     Unmatched,
+    Unreadable,
     Unsent,
 )
 
@@ -460,3 +461,31 @@ def test_any_other_close_code_accuses_nobody(exchange: Exchange, code: int | Non
 
 def test_events_name_what_they_are_about() -> None:
     assert ids([Unsent("a"), TooBig("b"), Garbage("why")]) == [("Unsent", "a"), ("TooBig", "b"), ("Garbage", "")]
+
+
+def test_reads_that_were_out_twice_when_we_hung_up_are_not_asked_again(exchange: Exchange) -> None:
+    submit(exchange, "a", "bb", deadline=600.0, changes=False)
+    exchange.connected()
+    frames(exchange)
+    assert exchange.disconnected(unread=b"") == []
+    exchange.connected(0.0)
+    assert frames(exchange, 0.0) == ["bb"]
+    assert frames(exchange, PROBATION + TURN) == ["a"]  # the other one was acquitted, and is not answered either
+    ended = exchange.disconnected(now=PROBATION + TURN, unread=b"")
+    assert [(type(event), event.request_id) for event in ended if not isinstance(event, Garbage)] == [
+        (Unreadable, "a"),
+        (Unreadable, "bb"),
+    ]
+    exchange.connected(10.0)
+    assert frames(exchange, 10.0) == []
+
+
+def test_of_what_was_given_up_the_newest_are_remembered(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ordernpay.vendors.order_n_pay.exchange.REMEMBERED", 2)
+    submit(exchange, "a", "b", "c")
+    exchange.connected()
+    frames(exchange)
+    for one in ("a", "b", "c"):
+        exchange.withdraw(one)
+    heard = [exchange.receive(answer(one)) for one in ("a", "b", "c")]
+    assert [event.repeated for event in heard if isinstance(event, Unmatched)] == [True, False, False]

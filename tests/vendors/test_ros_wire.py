@@ -282,3 +282,23 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_an_order_has_a_line() -> None:
     assert add(order(lines=[]))[1] == [Fault("order.lines", "expected at least one line")]
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "shown"),
+    [
+        (wire.ADD, {"remoteOrderID": ORDER_ID}, True),
+        (wire.ADD, {"remoteOrderID": None}, False),
+        (wire.ADD, "OK", False),
+        (wire.CANCEL, {"remoteOrderCancellationID": ORDER_ID}, True),
+        (wire.CANCEL, {"remoteOrderID": ORDER_ID}, False),
+        (wire.MENU, {"menus": [{"name": "Lunch"}]}, True),
+        (wire.MENU, {"menus": []}, False),
+        (wire.MENU, [1], False),
+        ("payments", {"a": 1}, True),
+        ("payments", {}, False),
+        ("payments", None, False),
+    ],
+)
+def test_a_success_shows_what_it_must_hold(path: str, answer: Any, *, shown: bool) -> None:
+    assert wire.shows(path, answer, ros().field_names) is shown
