@@ -69,6 +69,7 @@ class Pos:
         self.port = 0
         self.inbound_port = 0
         self.refusals = 0
+        self._refused: dict[str, float] = {}
         self._answers: dict[str, dict[str, Any]] = {}
         self._contents: dict[str, str] = {}
         self._orders: dict[str, dict[str, Any]] = {}
@@ -148,7 +149,7 @@ class Pos:
         changes = request["MessageType"] in {11, 12, 14}
         self.ledger.requests[f"{self.name} {'changes' if changes else 'reads'}"] += 1
         evil = self.mischief.pick() if changes or self.dice.random() < 0.2 else None
-        with contextlib.suppress(ConnectionClosed):
+        with contextlib.suppress(ConnectionClosed, RuntimeError):  # which asyncio's transport raises after its end
             await self._befall(connection, request, evil, arrived)
 
     async def _befall(self, connection: Connection, request: dict[str, Any], evil: Evil | None, arrived: float) -> None:
@@ -227,6 +228,12 @@ class Pos:
                 if json.dumps(payload, sort_keys=True) != self._contents[identity]:
                     self.ledger.violation(self.name, "the same RequestID with other content")
                 return known if self.repeats == "replayed" else _told(request, 9, "Duplicate request")
+        if refused:
+            self._refused[identity] = time.monotonic()
+        elif (
+            self._refused.get(identity, arrived) > arrived
+        ):  # an older copy, which took its time: it was decided with the newer
+            refused = True
         told = self._refuse(request) if refused else self._do(request, arrived)
         if kind in {11, 12, 14} and not refused:  # what was refused was not processed
             self._answers[identity] = told
