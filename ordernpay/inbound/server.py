@@ -111,6 +111,12 @@ class _HttpProtocol(H11Protocol, asyncio.BufferedProtocol):
     def _unread(self) -> bool:
         return self.conn.their_state in {h11.SEND_BODY, h11.ERROR} or self._pipelined()
 
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None:  # it waits for the rest of a body that cannot be read, and must not answer once more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        super().send_400_response(msg)
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self.transport = self._below  # by which nothing of this one is held for as long as the websocket lives
         super().handle_websocket_upgrade(event)

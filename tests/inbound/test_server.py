@@ -410,6 +410,7 @@ ODD = {
     "headers without end": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: a\r\n" * 100_000, 400),
     "a path of bytes": (b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "a strange method": (b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    "a broken chunk": (POST.replace(PATH.encode(), b"/healthz") + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
     "a slash too many": (b"GET /healthz/ HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "connect": (b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "another upgrade": (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 404),
