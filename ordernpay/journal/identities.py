@@ -51,5 +51,7 @@ def undecided(
 
 def ids_of(connection: sqlite3.Connection, command_id: str) -> dict[str, str]:
     """All identities of a command, by name; what cannot be read of them is left out."""
+    if not is_text(command_id):  # of a damaged record
+        return {}
     rows = connection.execute("SELECT name, value FROM vendor_ids WHERE command_id = ?", (command_id,))
     return {name: value for name, value in rows if is_text(name) and is_text(value)}

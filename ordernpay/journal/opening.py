@@ -30,6 +30,7 @@ from ordernpay.journal.salvage import Salvage, Salvaged
 from ordernpay.journal.schema import (
     COMPANIONS,
     FILE_NAME,
+    SQLITE_RAISES,
     DamagedFile,
     DiskFailing,
     JournalTooNew,
@@ -45,11 +46,6 @@ _READ_AHEAD: Final = 2**20
 _ROOM: Final = 64 * 2**10
 """Bytes without which SQLite cannot even open its log and the index of that."""
 _CORRUPT, _NOTADB, _IOERR = 11, 26, 10
-_COUNTED: Final = (
-    ("commands", "sqlite_autoindex_commands_1", "sqlite_autoindex_commands_2", "commands_by_state"),
-    ("vendor_ids", "vendor_ids_by_value"),
-)
-"""Indexes of one table, which have to hold as many records as each other."""
 
 log = structlog.get_logger(__name__)
 
@@ -71,43 +67,45 @@ class Opened:
     lived: Lived
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is damaged, and not that the disk does not answer."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {_CORRUPT, _NOTADB}
+def is_damage(error: Exception) -> bool:
+    """Whether what SQLite raised says that the file is damaged, and not that the disk does not answer."""
+    return isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in {_CORRUPT, _NOTADB}
 
 
-def open_journal(directory: Path, clock: Clock | None = None) -> Opened:
+def open_journal(directory: Path, clock: Clock | None = None, damage: str | None = None) -> Opened:
     """Open the journal for writing. What can be read of a damaged one goes on into a new one; the file is kept.
+
+    Args:
+        directory: where it is.
+        clock: times what is written.
+        damage: what SQLite said of it when it was written, which no look at it need show; None for nothing.
 
     Raises:
         JournalTooNew: never touched, since nothing is wrong with it.
         JournalUnavailable: the file cannot be opened or written now.
     """
     path, clock = directory / FILE_NAME, clock or SystemClock()
-    moved_aside = None
     if path.exists() and not path.is_file():
         raise JournalUnavailable(f"journal {path}: not a file")
     try:
         _finish_salvage(path)
         try:
-            complaint = _complaint(path) if path.exists() else None
+            damage = (_complaint(path) or damage) if path.exists() else None
         except DamagedFile as error:
-            complaint = str(error)
-        if complaint is not None:
-            moved_aside = _salvage(path, complaint, clock.wall())
-        if not path.exists():
-            _begin(path)
-        connection = connect_writer(path)
-        try:
-            return _prepare(connection, directory, clock, moved_aside)
-        except BaseException:
-            connection.close()
-            raise
+            damage = str(error)
+        if damage is None:
+            try:
+                return _connect(directory, clock, None)
+            except SQLITE_RAISES as error:
+                if not is_damage(error):
+                    raise
+                damage = str(error)
+        return _connect(directory, clock, _salvage(path, damage, clock.wall()))
     except JournalUnavailable:
         raise
     except OSError as error:
         raise DiskFailing(f"journal {path}: {error.strerror or error}") from None
-    except sqlite3.Error as error:
+    except SQLITE_RAISES as error:
         failing = getattr(error, "sqlite_errorcode", 0) & 0xFF == _IOERR
         raise (DiskFailing if failing else JournalUnavailable)(f"journal {path}: {error}") from None
 
@@ -135,14 +133,15 @@ def _complaint(path: Path) -> str | None:
             return complaint or _lost_log(log_file, salts, before, read_wal_index(index))
         finally:
             connection.close()
-    except sqlite3.Error as error:
+    except SQLITE_RAISES as error:
         if not is_damage(error):
             raise
         return str(error)
 
 
 def _check(connection: sqlite3.Connection) -> str | None:
-    complaint = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    # Not the quick one, which takes an index for whole that holds other keys than its table: they would act again.
+    complaint = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if complaint != "ok":
         code = re.search(r"error code[= ](\d+)", complaint)
         if code is not None and int(code[1]) & 0xFF not in {_CORRUPT, _NOTADB}:
@@ -157,17 +156,7 @@ def _check(connection: sqlite3.Connection) -> str | None:
     missing = missing_columns(connection, version)
     if missing:
         return f"no column {', '.join(sorted(missing))}"
-    for table, *indexes in _COUNTED:
-        counts = {_count(connection, table, index) for index in indexes}
-        if len(counts) > 1:  # a key that its index does not have would act again
-            return f"the indexes of {table} differ"
     return None
-
-
-def _count(connection: sqlite3.Connection, table: str, index: str) -> int:
-    query = f"SELECT count(*) FROM {table} INDEXED BY {index}"  # noqa: S608 - our own words
-    number: int = connection.execute(query).fetchone()[0]
-    return number
 
 
 def _lost_log(file: Path, salts: bytes | None, before: WalIndex | None, after: WalIndex | None) -> str | None:
@@ -194,6 +183,18 @@ def _read_ahead(path: Path) -> None:
     with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:  # whatever is wrong, the check will tell
         while file.read(_READ_AHEAD):
             pass
+
+
+def _connect(directory: Path, clock: Clock, moved_aside: Path | None) -> Opened:
+    path = directory / FILE_NAME
+    if not path.exists():
+        _begin(path)
+    connection = connect_writer(path)
+    try:
+        return _prepare(connection, directory, clock, moved_aside)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _prepare(connection: sqlite3.Connection, directory: Path, clock: Clock, moved_aside: Path | None) -> Opened:
@@ -234,7 +235,7 @@ def _begin(path: Path, source: Image | None = None, *, complete: bool = True) ->
         complete: whether nothing is known to be missing besides what the source itself shows.
     """
     draft, whole = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.salvaged")
-    leftovers = [draft, draft.with_name(f"{draft.name}-journal")]
+    leftovers = [draft, *(draft.with_name(draft.name + companion) for companion in ("-journal", *COMPANIONS))]
     if source is None:
         leftovers += [path.with_name(path.name + companion) for companion in COMPANIONS]  # of a file that was deleted
     salvaged = Salvaged()
@@ -250,6 +251,8 @@ def _begin(path: Path, source: Image | None = None, *, complete: bool = True) ->
             elif any(path.parent.glob(f"{path.name}{_MOVED}*")):
                 # The numbers of events go on above all that the lost file can have given.
                 connection.execute("INSERT INTO sqlite_sequence VALUES ('events', ?)", (int(time.time() * 1000),))
+            # Not once it has its name: a kill meanwhile would leave a rollback journal, which no reader can play back.
+            connection.execute("PRAGMA journal_mode = WAL")
         draft.rename(path if source is None else whole)
         _keep_names(path.parent)
     except (sqlite3.Error, OSError):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from ordernpay.journal.schema import JournalUnavailable, connect_reader
+from ordernpay.journal.schema import SQLITE_RAISES, JournalUnavailable, connect_reader
 from ordernpay.journal.writer import Operation
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class Reader:
             return await self.run(work)
         except JournalUnavailable:
             raise
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_RAISES, OSError) as error:
             raise JournalUnavailable(f"the journal cannot be read: {error}") from None
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -84,7 +84,7 @@ class Reader:
     def _connect(self, *, alone: bool) -> None:
         try:
             self._connection = connect_reader(self._directory, alone=alone)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_RAISES, OSError) as error:
             log.warning("journal_not_readable", reason=str(error))
 
     def _disconnect(self) -> None:

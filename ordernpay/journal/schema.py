@@ -13,6 +13,9 @@ _PATIENCE: Final = 10.0
 """Seconds to wait for another program that holds the file, such as a person's shell."""
 _MOST_LOG: Final = 16 * 2**20
 
+SQLITE_RAISES: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What comes out of SQLite: its messages hold names out of the file, and Python cannot decode those of a damaged one."""
+
 MIGRATIONS: Final = (
     """
     CREATE TABLE identity (journal TEXT NOT NULL);

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -15,10 +16,12 @@ from attrs import define, field
 
 from ordernpay.clock import Clock
 from ordernpay.journal.opening import Opened, check_writable, is_damage, open_journal
-from ordernpay.journal.schema import MIGRATIONS, JournalUnavailable
+from ordernpay.journal.schema import MIGRATIONS, SQLITE_RAISES, JournalUnavailable
 
 PAUSE: Final = 1.0
 """Seconds between two tries to open or to write a journal that could not be."""
+SALVAGED_ONCE: Final = 3_600.0
+"""Seconds in which what a write says leads to one salvage: a disk that goes on doing damage would be filled with copies."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +104,8 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._first: asyncio.Future[None] | None = None
         self._stopping = False
+        self._damage: str | None = None
+        self._salvaged = -math.inf
         self.flushes = Flushes()
 
     async def start(self) -> None:
@@ -136,7 +141,8 @@ class Writer:
             if self._first is None:
                 check_writable(self._directory)
             go_on = self._hold()
-            result = open_journal(self._directory, self._time)
+            result = open_journal(self._directory, self._time, self._damage)
+            self._damage = None
         except Exception as error:  # noqa: BLE001 - handed over to who waits, and to every operation
             result = error
         if go_on is not None:
@@ -251,7 +257,7 @@ class Writer:
                 sound = self._flush(connection, batch)
             _take_turns(turns)
         if sound:
-            with contextlib.suppress(sqlite3.Error):  # so that one file is left: who copies it copies all
+            with contextlib.suppress(*SQLITE_RAISES):  # so that one file is left: who copies it copies all
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
 
@@ -266,11 +272,13 @@ class Writer:
             if not batch:
                 connection.execute(_TOUCH)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
+        except SQLITE_RAISES as error:
+            with contextlib.suppress(*SQLITE_RAISES):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             sound = not is_damage(error)
+            if not sound and began - self._salvaged > SALVAGED_ONCE:
+                self._damage, self._salvaged = str(error), began
             if outcomes and sound:
                 _bury(connection)
             reason = f"the journal cannot be written: {error}"
@@ -300,7 +308,7 @@ def _attempt(connection: sqlite3.Connection, operation: Operation[Any]) -> tuple
     connection.execute("SAVEPOINT operation")
     try:
         result = operation(connection)
-    except sqlite3.Error:
+    except SQLITE_RAISES:
         raise
     except Exception as error:  # noqa: BLE001 - handed over to who waits
         connection.execute("ROLLBACK TO operation")
@@ -315,7 +323,7 @@ def _bury(connection: sqlite3.Connection) -> None:
 
     Those who wait are told that nothing was changed. So a change that changes nothing takes the place of theirs.
     """
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*SQLITE_RAISES):
         connection.execute(_TOUCH)
 
 

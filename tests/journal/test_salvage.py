@@ -309,3 +309,57 @@ def test_the_index_of_the_log_is_read_as_sqlite_writes_it(tmp_path: Path) -> Non
     )
     opened.connection.close()
     assert read_wal_index(tmp_path / "none") is None
+
+
+def test_names_in_the_file_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    file, _, identity = filled(tmp_path)
+    raw = file.read_bytes()
+    assert b"tablecommandscommands" in raw
+    file.write_bytes(
+        raw.replace(b"tablecommandscommands", b"tablec\xa8mmandscommands").replace(
+            b"TABLE commands (", b"TABLE commands +"
+        )
+    )
+    opened, _ = reopened(tmp_path)
+    assert (keys(opened.connection), opened.journal) == (STATES, identity)
+
+
+def test_damage_that_shows_only_when_it_is_written_over_is_salvaged_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, identity = filled(tmp_path)
+    prepare, tries = opening._prepare, []
+
+    def fails_once(*prepared: Any) -> Opened:
+        tries.append(prepared)
+        if len(tries) > 1:
+            return prepare(*prepared)
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = 11
+        raise error
+
+    monkeypatch.setattr(opening, "_prepare", fails_once)
+    opened, loud = reopened(tmp_path)
+    assert (keys(opened.connection), opened.journal) == (STATES, identity)
+    assert loud["reason"] == "database disk image is malformed"
+
+
+def test_an_index_that_holds_another_key_costs_nothing(tmp_path: Path) -> None:
+    file, _, identity = filled(tmp_path)
+    for page in pages_of(file, "sqlite_autoindex_commands_2"):
+        held = file.read_bytes()[(page - 1) * PAGE : page * PAGE]
+        overwrite(file, page, held.replace(b"key-7", b"kez-7"))
+    opened, _ = reopened(tmp_path)
+    db = opened.connection
+    assert (keys(db), opened.journal) == (STATES, identity)
+    assert lookups.find(db, "bar", "key-7") is not None
+
+
+def test_a_command_id_that_is_no_text_costs_its_record_alone(tmp_path: Path) -> None:
+    file, rows, identity = filled(tmp_path)
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE commands SET command_id = CAST(x'91' AS TEXT) WHERE idempotency_key = 'key-7'")
+        db.commit()
+    opened = open_journal(tmp_path, HandClock())
+    assert (len(keys(opened.connection)), opened.journal) == (len(rows), identity)
+    assert keys(opened.connection) == STATES | {"key-7": "unknown"}

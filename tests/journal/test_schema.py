@@ -309,3 +309,9 @@ async def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailable, match="not open"):
         await journal.figures()
     await asyncio.wait_for(journal.close(), 5)
+
+
+def test_a_new_journal_writes_ahead_before_it_has_its_name(tmp_path: Path) -> None:
+    opening._begin(tmp_path / FILE_NAME)
+    assert [one.name for one in tmp_path.iterdir()] == [FILE_NAME]
+    assert (tmp_path / FILE_NAME).read_bytes()[18:20] == b"\2\2"
