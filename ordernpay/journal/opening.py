@@ -72,13 +72,8 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in {_CORRUPT, _NOTADB}
 
 
-def open_journal(directory: Path, clock: Clock | None = None, damage: str | None = None) -> Opened:
+def open_journal(directory: Path, clock: Clock | None = None) -> Opened:
     """Open the journal for writing. What can be read of a damaged one goes on into a new one; the file is kept.
-
-    Args:
-        directory: where it is.
-        clock: times what is written.
-        damage: what SQLite said of it when it was written, which no look at it need show; None for nothing.
 
     Raises:
         JournalTooNew: never touched, since nothing is wrong with it.
@@ -87,20 +82,23 @@ def open_journal(directory: Path, clock: Clock | None = None, damage: str | None
     path, clock = directory / FILE_NAME, clock or SystemClock()
     if path.exists() and not path.is_file():
         raise JournalUnavailable(f"journal {path}: not a file")
+    moved_aside = None
     try:
         _finish_salvage(path)
         try:
-            damage = (_complaint(path) or damage) if path.exists() else None
+            complaint = _complaint(path) if path.exists() else None
         except DamagedFile as error:
-            damage = str(error)
-        if damage is None:
-            try:
-                return _connect(directory, clock, None)
-            except SQLITE_RAISES as error:
-                if not is_damage(error):
-                    raise
-                damage = str(error)
-        return _connect(directory, clock, _salvage(path, damage, clock.wall()))
+            complaint = str(error)
+        if complaint is not None:
+            moved_aside = _salvage(path, complaint, clock.wall())
+        if not path.exists():
+            _begin(path)
+        connection = connect_writer(path)
+        try:
+            return _prepare(connection, directory, clock, moved_aside)
+        except BaseException:
+            connection.close()
+            raise
     except JournalUnavailable:
         raise
     except OSError as error:
@@ -171,8 +169,9 @@ def _lost_log(file: Path, salts: bytes | None, before: WalIndex | None, after: W
     read = after.frames if after is not None else 0
     if before is not None and before.frames > before.copied and salts in {None, before.salts} and read < before.frames:
         return f"write-ahead log: {before.frames} pages were in it, {read} can be read"
-    if before is not None and before.salts == salts and read == before.frames:
-        return None  # what lies behind is of writes whose flush failed: they never were, and the next write began over them
+    if before is not None and before.salts == salts and read >= before.frames:
+        # All that anybody was told of. What lies behind is of writes whose flush failed, over which the next one began.
+        return None
     if salts is not None and later_commits(file, read) > 1:  # one alone may be of a write that a power cut broke off
         return f"write-ahead log: damaged behind page {read}"
     return None
@@ -183,18 +182,6 @@ def _read_ahead(path: Path) -> None:
     with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:  # whatever is wrong, the check will tell
         while file.read(_READ_AHEAD):
             pass
-
-
-def _connect(directory: Path, clock: Clock, moved_aside: Path | None) -> Opened:
-    path = directory / FILE_NAME
-    if not path.exists():
-        _begin(path)
-    connection = connect_writer(path)
-    try:
-        return _prepare(connection, directory, clock, moved_aside)
-    except BaseException:
-        connection.close()
-        raise
 
 
 def _prepare(connection: sqlite3.Connection, directory: Path, clock: Clock, moved_aside: Path | None) -> Opened:

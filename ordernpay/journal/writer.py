@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import queue
 import sqlite3
 import threading
@@ -20,8 +19,6 @@ from ordernpay.journal.schema import MIGRATIONS, SQLITE_RAISES, JournalUnavailab
 
 PAUSE: Final = 1.0
 """Seconds between two tries to open or to write a journal that could not be."""
-SALVAGED_ONCE: Final = 3_600.0
-"""Seconds in which what a write says leads to one salvage: a disk that goes on doing damage would be filled with copies."""
 
 log = structlog.get_logger(__name__)
 
@@ -104,8 +101,6 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._first: asyncio.Future[None] | None = None
         self._stopping = False
-        self._damage: str | None = None
-        self._salvaged = -math.inf
         self.flushes = Flushes()
 
     async def start(self) -> None:
@@ -141,8 +136,7 @@ class Writer:
             if self._first is None:
                 check_writable(self._directory)
             go_on = self._hold()
-            result = open_journal(self._directory, self._time, self._damage)
-            self._damage = None
+            result = open_journal(self._directory, self._time)
         except Exception as error:  # noqa: BLE001 - handed over to who waits, and to every operation
             result = error
         if go_on is not None:
@@ -277,8 +271,6 @@ class Writer:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             sound = not is_damage(error)
-            if not sound and began - self._salvaged > SALVAGED_ONCE:
-                self._damage, self._salvaged = str(error), began
             if outcomes and sound:
                 _bury(connection)
             reason = f"the journal cannot be written: {error}"
