@@ -2,6 +2,7 @@
 # ruff: noqa: ASYNC110 - it polls with a deadline
 
 import asyncio
+import errno
 import random
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,19 @@ QUICK: Final[dict[str, Any]] = {
     "refused_retry": 0.3,
     "stable_seconds": 0.05,
 }
+
+
+async def _open_again(one: Pos | Ros | Tevalis | Doshii) -> None:
+    """Listen on the port that it had, as soon as no connection of somebody else's is from there."""
+    while True:
+        try:
+            await one.open()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return
 
 
 @define(eq=False)
@@ -102,11 +116,11 @@ class Venue:
             if one is self.pub:
                 one.dial()
             else:
-                await one.open()
+                await _open_again(one)
             return
         one.shut()
         await asyncio.sleep(seconds)
-        await one.open()
+        await _open_again(one)
 
     def cut(self) -> None:
         """Cut the links of all who have one."""
