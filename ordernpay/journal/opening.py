@@ -80,9 +80,9 @@ def open_journal(directory: Path, clock: Clock | None = None) -> Opened:
         JournalUnavailable: the file cannot be opened or written now.
     """
     path, clock = directory / FILE_NAME, clock or SystemClock()
+    moved_aside = None
     if path.exists() and not path.is_file():
         raise JournalUnavailable(f"journal {path}: not a file")
-    moved_aside = None
     try:
         _finish_salvage(path)
         try:

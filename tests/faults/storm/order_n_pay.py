@@ -149,7 +149,7 @@ class Pos:
         changes = request["MessageType"] in {11, 12, 14}
         self.ledger.requests[f"{self.name} {'changes' if changes else 'reads'}"] += 1
         evil = self.mischief.pick() if changes or self.dice.random() < 0.2 else None
-        with contextlib.suppress(ConnectionClosed, RuntimeError):  # which asyncio's transport raises after its end
+        with contextlib.suppress(ConnectionClosed):
             await self._befall(connection, request, evil, arrived)
 
     async def _befall(self, connection: Connection, request: dict[str, Any], evil: Evil | None, arrived: float) -> None:
@@ -171,7 +171,8 @@ class Pos:
             case Evil.CUT_DURING:
                 text = json.dumps(told).encode()
                 frame = bytes([0x81, 0xFE]) if len(text) > 65_535 else bytes([0x81, 126]) + len(text).to_bytes(2, "big")
-                connection.transport.write(frame + text[: self.dice.randrange(len(text))])
+                with contextlib.suppress(RuntimeError):  # which asyncio's transport raises where its end was written
+                    connection.transport.write(frame + text[: self.dice.randrange(len(text))])
                 await asyncio.sleep(0.01)
                 connection.transport.abort()
                 return
@@ -228,12 +229,10 @@ class Pos:
                 if json.dumps(payload, sort_keys=True) != self._contents[identity]:
                     self.ledger.violation(self.name, "the same RequestID with other content")
                 return known if self.repeats == "replayed" else _told(request, 9, "Duplicate request")
+        # A copy that took its time is decided with the newer one that was refused meanwhile: what is refused changes nothing.
+        refused = refused or self._refused.get(identity, arrived) > arrived
         if refused:
             self._refused[identity] = time.monotonic()
-        elif (
-            self._refused.get(identity, arrived) > arrived
-        ):  # an older copy, which took its time: it was decided with the newer
-            refused = True
         told = self._refuse(request) if refused else self._do(request, arrived)
         if kind in {11, 12, 14} and not refused:  # what was refused was not processed
             self._answers[identity] = told
